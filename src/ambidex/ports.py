@@ -1,0 +1,132 @@
+"""What can be replaced: Store, Blobs, Scorer, Clock. As narrow as we can bear."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from ambidex.records import Event, Judgement, ModelState, Schema, VersionRecord
+
+__all__ = ["Blobs", "Clock", "Scorer", "StepHook", "Store"]
+
+Clock = Callable[[], datetime]
+StepHook = Callable[[str], None]
+"""Called with a step's name before and after every write; tests kill the process there."""
+
+
+class Blobs(Protocol):
+    """Content-addressed bytes. What ``put`` returned survives power loss; nothing is ever changed."""
+
+    def put(self, data: bytes) -> str:
+        """Store bytes, return their sha256. Idempotent."""
+
+    def get(self, sha256: str) -> bytes:
+        """The bytes, verified. Raises NotFound-like DataError or Refused ``check.altered``."""
+
+    def has(self, sha256: str) -> bool:
+        """Whether the bytes are there (not whether they are sound)."""
+
+    def __iter__(self) -> Iterator[str]:
+        """Every hash that is stored."""
+
+
+class Store(Protocol):
+    """Metadata: one append-only event table with a hash chain, and its fold, in one transaction."""
+
+    def append(
+        self,
+        *,
+        verb: str,
+        model: str = "",
+        version: int | None = None,
+        body: Mapping[str, Any] | None = None,
+        by: str | None = None,
+    ) -> Event:
+        """Append one event and fold it."""
+
+    def register(
+        self, *, model: str, digest: str, data: str, code: str, key: str, summary: Mapping[str, Any]
+    ) -> VersionRecord:
+        """The next version of a model; the same ``key`` and digest gives the version that is there already."""
+
+    def record_judgement(self, judgement: Judgement) -> Event:
+        """Keep a version's gate verdicts."""
+
+    def record_answer(self, body: Mapping[str, Any]) -> int:
+        """Keep an answer; returns its number (`answer/12` is 12). The same record twice gives the same number."""
+
+    def move(
+        self,
+        *,
+        model: str,
+        to: str,
+        version: int | None,
+        expected_revision: int,
+        verb: str,
+        judgement: Judgement | None,
+        max_age_s: float,
+        because: str,
+        pause: str | None = None,
+    ) -> Event:
+        """Move a pointer if, in the same transaction, the revision is the expected one and the gates are fresh.
+
+        Raises:
+            Refused: ``check.moved`` if the state is no longer what was judged; nothing has changed then.
+        """
+
+    def model(self, name: str) -> ModelState:
+        """The state of a model. Raises NotFound ``data.no-model`` with the nearest name."""
+
+    def models(self) -> list[ModelState]:
+        """All models, by name."""
+
+    def version(self, model: str, number: int) -> VersionRecord:
+        """Raises NotFound ``data.no-version``."""
+
+    def versions(self, model: str) -> list[VersionRecord]:
+        """All versions of a model, oldest first."""
+
+    def judgement(self, model: str, version: int) -> Judgement | None:
+        """The newest judgement of a version."""
+
+    def answer(self, number: int) -> dict[str, Any]:
+        """Raises NotFound ``data.no-answer``."""
+
+    def answers(self) -> list[tuple[int, dict[str, Any]]]:
+        """All answers, oldest first."""
+
+    def events(self, *, model: str | None = None, after: int = 0, verbs: Sequence[str] = ()) -> list[Event]:
+        """The log, in order."""
+
+    def document(self, name: str) -> dict[str, Any] | None:
+        """A named document of a watcher's state, or None."""
+
+    def put_document(
+        self, name: str, value: Mapping[str, Any], *, events: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
+        """Replace a document and append events in the same transaction."""
+
+    def lease(self, name: str, *, seconds: float) -> int | None:
+        """Take a lease; returns its fencing token, or None while somebody else holds it."""
+
+    def release(self, name: str, token: int) -> None:
+        """Give a lease back, if the token is still the newest."""
+
+    def check(self) -> list[dict[str, Any]]:
+        """Verify the hash chain and that the tables are its fold: [{name, passed, what}]."""
+
+
+class Scorer(Protocol):
+    """A model that has been opened: rows in, numbers out. Pure, thread-safe, deterministic."""
+
+    schema: Schema
+
+    def score(self, row: Mapping[str, Any]) -> float:
+        """One decoded row (float, int, str or None by column name). Binary: P(classes[1]); else the value."""
+
+    def score_columns(self, columns: Mapping[str, Sequence[Any]], rows: int) -> Any:
+        """Many rows, column by column (numpy arrays: float64 with NaN, or object with None). Shape (rows,).
+
+        Bit-equal to ``score`` row by row.
+        """

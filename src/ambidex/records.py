@@ -1,0 +1,428 @@
+"""Every dataclass that is written to disk, and the one way to write them.
+
+What reaches disk is a promise: a changed shape keeps its old reader. Records are frozen,
+turn into plain JSON by ``to_json`` and come back by ``from_json``; ``canonical`` gives the
+bytes that are hashed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, Literal, Self
+
+from ambidex.errors import UsageError
+
+__all__ = [
+    "NAME",
+    "POINTERS",
+    "Column",
+    "DataManifest",
+    "Event",
+    "FileEntry",
+    "GateResult",
+    "Judgement",
+    "ModelState",
+    "Prepare",
+    "Recipe",
+    "Record",
+    "Schema",
+    "VersionRecord",
+    "canonical",
+    "check_name",
+    "digest",
+]
+
+NAME = re.compile(r"[a-z0-9_-]{1,64}")
+POINTERS = ("live", "staging", "shadow", "canary", "candidate", "previous")
+
+
+def canonical(value: Any) -> bytes:
+    """The bytes that are hashed: JSON with sorted keys, no blanks, UTF-8, no NaN.
+
+    >>> canonical({"b": 1, "a": [True, None]})
+    b'{"a":[true,null],"b":1}'
+    """
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain
+    ).encode()
+
+
+def digest(data: bytes) -> str:
+    """Hex sha256."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def check_name(name: str) -> str:
+    """A model's name, or a usage error that shows the allowed characters.
+
+    >>> check_name("churn")
+    'churn'
+    """
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise UsageError(
+            "usage.name",
+            f"{str(name)[:80]!r} is not a name for a model",
+            found=f"allowed are a-z, 0-9, _ and -, 1 to 64 of them: {NAME.pattern}",
+            do="--name churn",
+        )
+    return name
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: getattr(value, f.name) for f in fields(value)}
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, set | frozenset | Sequence):
+        return list(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+class Record:
+    """Base of the records: to plain JSON and back, unknown keys ignored on the way in."""
+
+    __slots__ = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values, nested records included."""
+        plain: dict[str, Any] = json.loads(canonical(self))
+        return plain
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Read what ``to_json`` wrote."""
+        known = {f.name for f in fields(cls)}  # type: ignore[arg-type]  # subclasses are dataclasses
+        return cls(**{k: v for k, v in data.items() if k in known})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column(Record):
+    """One input column of a model.
+
+    Attributes:
+        name: As in the table.
+        type: ``float``, ``integer`` or ``category`` (text as the file writes it).
+        nullable: True if training rows lacked values, so that null is an ordinary input.
+        levels: Categories seen in training, most frequent first; others score as "other".
+        low: Declared physical limit, not the training range; None if none was declared.
+        high: As ``low``.
+    """
+
+    name: str
+    type: Literal["float", "integer", "category"]
+    nullable: bool = False
+    levels: tuple[str, ...] = ()
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schema(Record):
+    """What a model takes and gives.
+
+    Attributes:
+        columns: Inputs, in the order of the training table.
+        target: The outcome column.
+        task: ``binary`` or ``regression``.
+        classes: For ``binary``: the two labels, negative first, as the file writes them.
+        key: Declared key column; may ride along with a row, is logged, never scored.
+        entity: Declared entity column; as ``key``.
+        time: Declared event-time column; as ``key``.
+    """
+
+    columns: tuple[Column, ...]
+    target: str
+    task: Literal["binary", "regression"]
+    classes: tuple[str, ...] = ()
+    key: str | None = None
+    entity: str | None = None
+    time: str | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Input column names."""
+        return tuple(c.name for c in self.columns)
+
+    @property
+    def riders(self) -> tuple[str, ...]:
+        """Columns that may ride along: logged, never scored."""
+        return tuple(dict.fromkeys(c for c in (self.key, self.entity, self.time) if c))
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        columns = tuple(
+            Column.from_json({**c, "levels": tuple(c.get("levels", ()))}) for c in data.get("columns", ())
+        )
+        rest = {k: v for k, v in data.items() if k not in ("columns", "classes")}
+        known = {f.name for f in fields(cls)}
+        return cls(
+            columns=columns,
+            classes=tuple(data.get("classes", ())),
+            **{k: v for k, v in rest.items() if k in known},
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileEntry(Record):
+    """A file of a data version: name relative to the source, bytes and their sha256."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataManifest(Record):
+    """A data version: which rows, byte for byte and in any order.
+
+    Attributes:
+        source: What was named (a path relative to the workspace where it lies inside).
+        files: The files and their hashes, by name; empty for a dataframe.
+        rows: Number of rows.
+        columns: Column names in order.
+        row_hash: Order-free: count, and sum modulo 2^64 of each row's low md5 half (hex); see data/fingerprint.py.
+        parent: Fingerprint of the version before, if any.
+        as_of: Last value of the declared event time, as the file writes it.
+    """
+
+    source: str
+    files: tuple[FileEntry, ...]
+    rows: int
+    columns: tuple[str, ...]
+    row_hash: str
+    parent: str | None = None
+    as_of: str | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the rows: the same rows in another order or other files give the same one."""
+        return digest(canonical([self.rows, list(self.columns), self.row_hash]))[:16]
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        known = {f.name for f in fields(cls)}
+        values = {k: v for k, v in data.items() if k in known}
+        values["files"] = tuple(FileEntry.from_json(f) for f in data.get("files", ()))
+        values["columns"] = tuple(data.get("columns", ()))
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepare(Record):
+    """How the training table is made from the source, when it is not the source itself.
+
+    Attributes:
+        kind: ``orders``: one row a customer from an order log, by ``data.orders.customers_at``.
+        unit: Customer column of the log.
+        time: Date column of the log.
+        value: Money column of the log.
+        horizon_days: A customer is quiet if no order follows within so many days of the cut; the cut is
+            the log's last day minus these days, so that every label is mature.
+    """
+
+    kind: Literal["orders"]
+    unit: str
+    time: str
+    value: str
+    horizon_days: int = 182
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe(Record):
+    """What can be run again: from a data version to a model version.
+
+    Attributes:
+        data: Source of the rows, relative to the workspace folder where it lies inside.
+        target: Outcome column.
+        positive: Label that counts as yes, for a yes/no outcome.
+        task: ``binary`` or ``regression``.
+        columns: Input columns.
+        key: Key column, or None.
+        time: Event-time column, or None.
+        entity: Entity column, or None.
+        prepare: How the table is made from the source, or None.
+        estimator: ``additive``: the readable spline model of ``drivers``.
+        seed: Seed of every random step.
+    """
+
+    data: str
+    target: str
+    task: Literal["binary", "regression"]
+    columns: tuple[str, ...]
+    positive: str | None = None
+    key: str | None = None
+    time: str | None = None
+    entity: str | None = None
+    prepare: Prepare | None = None
+    estimator: str = "additive"
+    seed: int = 0
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        known = {f.name for f in fields(cls)}
+        values = {k: v for k, v in data.items() if k in known}
+        values["columns"] = tuple(data.get("columns", ()))
+        if values.get("prepare") is not None:
+            values["prepare"] = Prepare.from_json(values["prepare"])
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event(Record):
+    """One line of the workspace's log. Append only; each carries the hash of the one before.
+
+    Attributes:
+        seq: 1, 2, 3, ... without a gap.
+        at: UTC, ISO 8601 with microseconds and Z.
+        by: Who: the operating system's user, or a service's name.
+        verb: What was done; ``journal.VERBS`` lists them.
+        model: Model's name, or empty.
+        version: Version number, or None.
+        body: The rest, by verb.
+        prev: Hash of the event before; 64 zeros for the first.
+        hash: sha256 of the canonical JSON of all the above.
+    """
+
+    seq: int
+    at: str
+    by: str
+    verb: str
+    model: str = ""
+    version: int | None = None
+    body: dict[str, Any] = field(default_factory=dict)
+    prev: str = "0" * 64
+    hash: str = ""
+
+    def sealed(self) -> Event:
+        """The event with its hash filled in."""
+        return Event(**{**self._parts(), "hash": self.computed_hash()})
+
+    def computed_hash(self) -> str:
+        """What the hash must be."""
+        return digest(canonical(self._parts()))
+
+    def _parts(self) -> dict[str, Any]:
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "hash"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionRecord(Record):
+    """A registered version of a model.
+
+    Attributes:
+        model: Model's name.
+        number: 1, 2, 3, ... without a gap within the model.
+        digest: sha256 of the bundle's manifest: names the bundle and all its files.
+        at: When it was registered.
+        data: Fingerprint of the data it was trained on.
+        code: Hash of recipe and code.
+        key: Idempotency key of the run, from data, code and config; the same key is the same version.
+        summary: A few figures for listings (rows, metric, value).
+    """
+
+    model: str
+    number: int
+    digest: str
+    at: str
+    data: str
+    code: str
+    key: str
+    summary: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def ref(self) -> str:
+        """`NAME@7`."""
+        return f"{self.model}@{self.number}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateResult(Record):
+    """One gate's verdict, as the contract shows it."""
+
+    name: str
+    outcome: str
+    because: str
+    value: float | None
+    low: float | None
+    high: float | None
+    limit: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement(Record):
+    """A version's gates, judged against one state of the world.
+
+    Attributes:
+        model: Model's name.
+        version: Version judged.
+        digest: Its bundle.
+        against: Version that was live, or None (a fitted constant).
+        gates: Each gate's verdict.
+        config: Hash of the gates' configuration.
+        data: Fingerprint of the rows it was judged on: the newest matured data known then.
+        at: When.
+        waived: Gates waived, with the reason.
+    """
+
+    model: str
+    version: int
+    digest: str
+    against: int | None
+    gates: tuple[GateResult, ...]
+    config: str
+    data: str
+    at: str
+    waived: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def passed(self) -> bool:
+        """True if every gate that was not waived is supported."""
+        return bool(self.gates) and all(g.outcome == "supported" or g.name in self.waived for g in self.gates)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        known = {f.name for f in fields(cls)}
+        values = {k: v for k, v in data.items() if k in known}
+        values["gates"] = tuple(GateResult.from_json(g) for g in data.get("gates", ()))
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelState(Record):
+    """Where a model stands: the fold of its events.
+
+    Attributes:
+        name: Model's name.
+        revision: Counts every event that a promotion must have seen; the conditional update compares it.
+        versions: How many versions are registered.
+        live: Version that answers, or None. So for the other pointers.
+        paused: Why retraining is paused, or None.
+        passed: Versions whose gates have passed when they went live, oldest first (rollback's way back).
+        data: Newest data fingerprint known.
+        config: Hash of the gates' configuration last seen.
+    """
+
+    name: str
+    revision: int = 0
+    versions: int = 0
+    live: int | None = None
+    staging: int | None = None
+    shadow: int | None = None
+    canary: int | None = None
+    candidate: int | None = None
+    previous: int | None = None
+    paused: str | None = None
+    passed: tuple[int, ...] = ()
+    data: str | None = None
+    config: str | None = None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        known = {f.name for f in fields(cls)}
+        return cls(
+            **{**{k: v for k, v in data.items() if k in known}, "passed": tuple(data.get("passed", ()))}
+        )

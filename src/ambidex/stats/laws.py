@@ -1,0 +1,189 @@
+"""Sampling laws: from a value, its standard error and an alpha to bounds.
+
+A law is data, not code, so that an estimate can be judged at the alpha that a family
+correction leaves to it, long after the rows are gone.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Literal
+
+__all__ = [
+    "Law",
+    "asymptotic_sequence",
+    "bounds",
+    "counted",
+    "log_normal",
+    "newcombe",
+    "normal",
+    "normal_quantile",
+    "student",
+    "wilson",
+]
+
+Name = Literal[
+    "counted", "normal", "student", "newcombe", "log-normal", "asymptotic-sequence", "logit-normal"
+]
+
+_STANDARD = NormalDist()
+
+
+@dataclass(frozen=True, slots=True)
+class Law:
+    """How an estimate varies from sample to sample.
+
+    Attributes:
+        name: Which law.
+        args: Its numbers, in the order that the constructor below documents.
+    """
+
+    name: Name
+    args: tuple[float, ...] = ()
+
+
+def counted() -> Law:
+    """No sampling error: the bounds are the value."""
+    return Law("counted")
+
+
+def normal() -> Law:
+    """value ± z·se."""
+    return Law("normal")
+
+
+def student(df: float) -> Law:
+    """value ± t(df)·se."""
+    return Law("student", (df,))
+
+
+def newcombe(x1: int, n1: int, x0: int, n0: int) -> Law:
+    """Difference of two shares x1/n1 - x0/n0, Newcombe's (1998) hybrid score method 10."""
+    return Law("newcombe", (x1, n1, x0, n0))
+
+
+def log_normal(log_se: float) -> Law:
+    """Relative difference exp(L) - 1 with L normal: exp(L ± z·log_se) - 1; value is exp(L) - 1."""
+    return Law("log-normal", (log_se,))
+
+
+def logit_normal(logit_se: float) -> Law:
+    """A quantity in (0, 1) that is normal on the logit scale (an AUC near its ends)."""
+    return Law("logit-normal", (logit_se,))
+
+
+def asymptotic_sequence(n: int, rho2_times: float) -> Law:
+    """Asymptotic confidence sequence of Waudby-Smith et al. (2021).
+
+    Args:
+        n: All units seen so far.
+        rho2_times: n*, the sample size at which the sequence is tuned to be tightest.
+    """
+    return Law("asymptotic-sequence", (n, rho2_times))
+
+
+def normal_quantile(probability: float) -> float:
+    """Quantile of the standard normal.
+
+    >>> round(normal_quantile(0.975), 6)
+    1.959964
+    """
+    return _STANDARD.inv_cdf(probability)
+
+
+def wilson(x: float, n: float, alpha: float) -> tuple[float, float]:
+    """Wilson's score interval of one share.
+
+    Source: Newcombe (1998), Statistics in Medicine 17, 857-872, method 3.
+
+    >>> [round(b, 4) for b in wilson(81, 263, 0.05)]
+    [0.2553, 0.3662]
+    """
+    if n <= 0:
+        return 0.0, 1.0
+    z = normal_quantile(1 - alpha / 2)
+    p = x / n
+    centre = (2 * n * p + z * z) / (2 * (n + z * z))
+    half = z * math.sqrt(z * z + 4 * n * p * (1 - p)) / (2 * (n + z * z))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def bounds(law: Law, value: float, se: float | None, alpha: float) -> tuple[float, float]:
+    """Two-sided bounds at ``alpha``.
+
+    Args:
+        law: The sampling law.
+        value: Point estimate.
+        se: Standard error, where the law needs one.
+        alpha: Two-sided error rate in (0, 1).
+
+    Raises:
+        ValueError: If alpha is outside (0, 1), or the law needs a standard error and has none.
+
+    >>> [round(b, 4) for b in bounds(newcombe(56, 70, 48, 80), 0.2, None, 0.05)]
+    [0.0524, 0.3339]
+    """
+    if not 0 < alpha < 1:
+        raise ValueError(f"alpha must lie in (0, 1), not {alpha}")
+    match law.name:
+        case "counted":
+            return value, value
+        case "newcombe":
+            return _newcombe_bounds(law.args, alpha)
+        case "log-normal":
+            z, centre = normal_quantile(1 - alpha / 2), math.log1p(value) if value > -1 else -math.inf
+            return math.expm1(centre - z * law.args[0]), math.expm1(centre + z * law.args[0])
+        case "logit-normal":
+            z, inner = normal_quantile(1 - alpha / 2), min(max(value, 1e-12), 1 - 1e-12)
+            centre = math.log(inner / (1 - inner))
+            return _expit(centre - z * law.args[0]), _expit(centre + z * law.args[0])
+    if se is None:
+        raise ValueError(f"law {law.name} needs a standard error")
+    match law.name:
+        case "normal":
+            half = normal_quantile(1 - alpha / 2) * se
+        case "student":
+            half = _student_quantile(1 - alpha / 2, law.args[0]) * se
+        case "asymptotic-sequence":
+            half = asymptotic_radius(se, n=law.args[0], tuned=law.args[1], alpha=alpha)
+    return value - half, value + half
+
+
+def asymptotic_radius(se: float, *, n: float, tuned: float, alpha: float) -> float:
+    """Half width of the two-sided asymptotic confidence sequence.
+
+    Source: Waudby-Smith, Arbour, Sinha, Kennedy & Ramdas (2021), arXiv:2103.06476, eq. 14
+    with rho tuned by their eq. 25.
+
+    Args:
+        se: Standard error at this look.
+        n: Units seen so far.
+        tuned: n*, the size at which the width is least.
+        alpha: Two-sided error rate over all looks.
+    """
+    rho2 = (-2 * math.log(alpha) + math.log(1 - 2 * math.log(alpha))) / tuned
+    scaled = n * rho2
+    return se * math.sqrt(2 * (scaled + 1) / scaled * math.log(math.sqrt(scaled + 1) / alpha))
+
+
+def _newcombe_bounds(args: tuple[float, ...], alpha: float) -> tuple[float, float]:
+    x1, n1, x0, n0 = args
+    p1, p0 = x1 / n1, x0 / n0
+    l1, u1 = wilson(x1, n1, alpha)
+    l0, u0 = wilson(x0, n0, alpha)
+    d = p1 - p0
+    return d - math.hypot(p1 - l1, u0 - p0), d + math.hypot(u1 - p1, p0 - l0)
+
+
+def _student_quantile(probability: float, df: float) -> float:
+    if df > 1e7:
+        return normal_quantile(probability)
+    from scipy import special
+
+    return float(special.stdtrit(df, probability))
+
+
+def _expit(x: float) -> float:
+    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
