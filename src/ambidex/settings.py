@@ -1,0 +1,195 @@
+"""ambidex.toml: what only people know and the tool must be told once. Unknown keys are errors."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from ambidex.errors import UsageError, did_you_mean
+from ambidex.records import NAME, Prepare, canonical, digest
+
+__all__ = ["GateSettings", "ModelSettings", "Settings", "add_model", "duration", "read_settings"]
+
+FILE = "ambidex.toml"
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def duration(text: str) -> float:
+    """Seconds in a duration such as ``7d``, ``12h`` or ``30 m``.
+
+    >>> duration("7d")
+    604800.0
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhdw])\s*", text)
+    if match is None:
+        raise UsageError(
+            "usage.config", f"{text!r} is not a duration", found="a number and s, m, h, d or w", do='write "7d"'
+        )
+    return float(match[1]) * _UNITS[match[2]]
+
+
+class GateSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """``[gates]``: what a version must show before a pointer moves to it.
+
+    Attributes:
+        margin: How much worse the mean paired loss may be than the live version's: Brier score for yes/no,
+            share of the constant's squared error for numbers.
+        alpha: Error rate of each claim, two-sided.
+        max_age: How long a verdict stays fresh.
+    """
+
+    margin: float = 0.005
+    alpha: float = 0.05
+    max_age: str = "7d"
+
+    @property
+    def hash(self) -> str:
+        """Names this configuration; a verdict under another one is stale."""
+        return digest(canonical([self.margin, self.alpha, self.max_age]))[:16]
+
+
+class ModelSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """``[models.NAME]``.
+
+    Attributes:
+        data: File, folder or glob of the rows, relative to the workspace.
+        target: Outcome column.
+        positive: Label that counts as yes.
+        key: Column that names a row's unit; the same unit stays on one side of every split.
+        time: Event-time column.
+        entity: Entity column.
+        horizon: How long after the event time a label is final; without it labels are mature on arrival.
+        min_labels: New matured labels that make a retraining due.
+        policy: How far ``retrain`` moves a version that passed.
+        prepare: How the table is made from the data.
+    """
+
+    data: str
+    target: str
+    positive: str | None = None
+    key: str | None = None
+    time: str | None = None
+    entity: str | None = None
+    horizon: str | None = None
+    min_labels: int = 200
+    policy: Literal["candidate", "staging", "live"] = "candidate"
+    prepare: dict[str, Any] | None = None
+
+    @property
+    def recipe_prepare(self) -> Prepare | None:
+        """The declared preparation as a record."""
+        return None if self.prepare is None else Prepare.from_json(self.prepare)
+
+
+class Question(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """``[questions.NAME]``: an open question; an answer that names it settles it."""
+
+    wording: str
+    who: str | None = None
+    by: str | None = None
+
+
+class WatchSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """``[watch]``: margins and the budget of false alarms.
+
+    Attributes:
+        margin: Distance from the reference that counts, in shares.
+        tolerance: How much the loss may rise above the reference's upper limit.
+        budget: False alarms allowed a year, pages and infos each.
+        looks: Looks a year.
+    """
+
+    margin: float = 0.02
+    tolerance: float = 0.02
+    budget: float = 1.0
+    looks: float = 365.0
+
+
+class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """The whole file."""
+
+    name: str | None = None
+    gates: GateSettings = GateSettings()
+    watch: WatchSettings = WatchSettings()
+    models: dict[str, ModelSettings] = msgspec.field(default_factory=dict)
+    questions: dict[str, Question] = msgspec.field(default_factory=dict)
+
+
+def read_settings(folder: Path) -> Settings:
+    """Read and validate the workspace's ambidex.toml.
+
+    Raises:
+        UsageError: ``usage.config`` for a file that is not TOML, an unknown key, or a wrong type.
+    """
+    path = folder / FILE
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError("usage.config", f"{FILE} is not TOML: {error}", where=FILE) from error
+    try:
+        settings = msgspec.convert(raw, Settings, strict=True)
+    except msgspec.ValidationError as error:
+        raise UsageError(
+            "usage.config", _explain(str(error)), where=FILE, do=f"mend {FILE} and run the command again"
+        ) from error
+    for name, model in settings.models.items():
+        if not NAME.fullmatch(name):
+            raise UsageError("usage.config", f"[models.{name}]: {name!r} is not a name for a model", where=FILE)
+        if model.horizon is not None:
+            duration(model.horizon)
+    duration(settings.gates.max_age)
+    _in_range("gates.alpha", settings.gates.alpha, 0, 1)
+    _in_range("watch.margin", settings.watch.margin, 0, 1)
+    _in_range("watch.tolerance", settings.watch.tolerance, 0, 1)
+    return settings
+
+
+def add_model(folder: Path, name: str, settings: ModelSettings) -> bool:
+    """Append ``[models.NAME]`` to ambidex.toml, unless it is there; what people wrote is left as it is.
+
+    Returns:
+        True if it was written.
+    """
+    if name in read_settings(folder).models:
+        return False
+    lines = [f"\n[models.{name}]"]
+    for field in ("data", "target", "positive", "key", "time", "entity"):
+        if (value := getattr(settings, field)) is not None:
+            lines.append(f"{field} = {_quoted(value)}")
+    if settings.prepare is not None:
+        lines.append(f"\n[models.{name}.prepare]")
+        lines += [f"{k} = {_quoted(v) if isinstance(v, str) else v}" for k, v in settings.prepare.items()]
+    path = folder / FILE
+    old = path.read_text(encoding="utf-8")
+    temporary = path.with_suffix(".toml.new")
+    temporary.write_text(old.rstrip("\n") + "\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    temporary.replace(path)
+    return True
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    escaped = "".join(c if c >= " " and c != "\x7f" else f"\\u{ord(c):04x}" for c in escaped)
+    return f'"{escaped}"'
+
+
+def _in_range(name: str, value: float, low: float, high: float) -> None:
+    if not low < value < high:
+        raise UsageError("usage.config", f"{name} = {value} must lie between {low} and {high}", where=FILE)
+
+
+def _explain(message: str) -> str:
+    match = re.search(r"unknown field `([^`]+)`(?: - at `\$\.?([^`]*)`)?", message)
+    if match is None:
+        return message.replace("`$.", "`").replace("Object contains", "has")
+    key, place = match[1], match[2] or ""
+    known: tuple[str, ...] = Settings.__struct_fields__
+    for prefix, struct in (("models", ModelSettings), ("gates", GateSettings), ("watch", WatchSettings)):
+        if place.startswith(prefix) and (place != prefix or prefix != "models"):
+            known = struct.__struct_fields__
+    return f"unknown key `{key}`{f' in [{place}]' if place else ''}{did_you_mean(key, known)}"
