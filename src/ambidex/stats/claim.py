@@ -120,9 +120,7 @@ def decide(claim: Claim, estimate: Estimate) -> Verdict:
     return _by_bounds(claim, estimate)
 
 
-def decide_all(
-    claims: Sequence[Claim], estimates: Sequence[Estimate], *, family: Family = "holm"
-) -> list[Verdict]:
+def decide_all(claims: Sequence[Claim], estimates: Sequence[Estimate], *, family: Family = "holm") -> list[Verdict]:
     """Judge a family of claims with its error rate controlled.
 
     ``holm`` and ``bonferroni`` hold the chance of any false *supported* or *refuted* at alpha, ``bh``
@@ -204,9 +202,7 @@ def _by_bounds(claim: Claim, estimate: Estimate) -> Verdict:
     if outcome == "open":
         because += f" reaches across {_margin(claim)}"
         if needed is not None:
-            because += (
-                f"; about {needed:,} more units would decide it if the truth is {_number(_truth(claim, e))}"
-            )
+            because += f"; about {needed:,} more units would decide it if the truth is {_number(_truth(claim, e))}"
     elif e.law is not None and e.law.name == "counted":
         because = f"{_number(e.value)} counted, limit {_margin(claim)}"
     return Verdict(claim=claim, outcome=outcome, because=because, estimate=e, needed=needed)

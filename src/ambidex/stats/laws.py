@@ -19,14 +19,13 @@ __all__ = [
     "log_normal",
     "newcombe",
     "normal",
+    "normal_p",
     "normal_quantile",
     "student",
     "wilson",
 ]
 
-Name = Literal[
-    "counted", "normal", "student", "newcombe", "log-normal", "asymptotic-sequence", "logit-normal"
-]
+Name = Literal["counted", "normal", "student", "newcombe", "log-normal", "asymptotic-sequence", "logit-normal"]
 
 _STANDARD = NormalDist()
 
@@ -49,9 +48,9 @@ def counted() -> Law:
     return Law("counted")
 
 
-def normal() -> Law:
-    """value ± z·se."""
-    return Law("normal")
+def normal(floor: float = -math.inf, ceiling: float = math.inf) -> Law:
+    """value ± z·se, cut at ``floor`` and ``ceiling``: the ends of what the quantity can be."""
+    return Law("normal") if math.isinf(floor) and math.isinf(ceiling) else Law("normal", (floor, ceiling))
 
 
 def student(df: float) -> Law:
@@ -91,6 +90,15 @@ def normal_quantile(probability: float) -> float:
     1.959964
     """
     return _STANDARD.inv_cdf(probability)
+
+
+def normal_p(z: float) -> float:
+    """Two-sided p-value of a standard normal, accurate far out.
+
+    >>> round(normal_p(-3.164359), 6)
+    0.001554
+    """
+    return math.erfc(abs(z) / math.sqrt(2))
 
 
 def wilson(x: float, n: float, alpha: float) -> tuple[float, float]:
@@ -144,6 +152,8 @@ def bounds(law: Law, value: float, se: float | None, alpha: float) -> tuple[floa
     match law.name:
         case "normal":
             half = normal_quantile(1 - alpha / 2) * se
+            if law.args:
+                return max(value - half, law.args[0]), min(value + half, law.args[1])
         case "student":
             half = _student_quantile(1 - alpha / 2, law.args[0]) * se
         case "asymptotic-sequence":
