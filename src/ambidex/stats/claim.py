@@ -231,6 +231,8 @@ def _truth(claim: Claim, e: Estimate) -> float:
 
 def _needed(claim: Claim, e: Estimate) -> int | None:
     """Further units for the claim's power: n·((z(1-α/2)+z(power))·se/(target-m))² - n."""
+    if e.level > 1 - 1e-12:
+        return None
     se = e.se
     if se is None and math.isfinite(e.low) and math.isfinite(e.high):
         se = (e.high - e.low) / (2 * normal_quantile(0.5 + e.level / 2))

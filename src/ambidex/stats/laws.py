@@ -111,7 +111,7 @@ def wilson(x: float, n: float, alpha: float) -> tuple[float, float]:
     """
     if n <= 0:
         return 0.0, 1.0
-    z = normal_quantile(1 - alpha / 2)
+    z = _tail(alpha)
     p = x / n
     centre = (2 * n * p + z * z) / (2 * (n + z * z))
     half = z * math.sqrt(z * z + 4 * n * p * (1 - p)) / (2 * (n + z * z))
@@ -141,21 +141,21 @@ def bounds(law: Law, value: float, se: float | None, alpha: float) -> tuple[floa
         case "newcombe":
             return _newcombe_bounds(law.args, alpha)
         case "log-normal":
-            z, centre = normal_quantile(1 - alpha / 2), math.log1p(value) if value > -1 else -math.inf
+            z, centre = _tail(alpha), math.log1p(value) if value > -1 else -math.inf
             return math.expm1(centre - z * law.args[0]), math.expm1(centre + z * law.args[0])
         case "logit-normal":
-            z, inner = normal_quantile(1 - alpha / 2), min(max(value, 1e-12), 1 - 1e-12)
+            z, inner = _tail(alpha), min(max(value, 1e-12), 1 - 1e-12)
             centre = math.log(inner / (1 - inner))
             return _expit(centre - z * law.args[0]), _expit(centre + z * law.args[0])
     if se is None:
         raise ValueError(f"law {law.name} needs a standard error")
     match law.name:
         case "normal":
-            half = normal_quantile(1 - alpha / 2) * se
+            half = _tail(alpha) * se
             if law.args:
                 return max(value - half, law.args[0]), min(value + half, law.args[1])
         case "student":
-            half = _student_quantile(1 - alpha / 2, law.args[0]) * se
+            half = _student_tail(alpha, law.args[0]) * se
         case "asymptotic-sequence":
             half = asymptotic_radius(se, n=law.args[0], tuned=law.args[1], alpha=alpha)
     return value - half, value + half
@@ -187,12 +187,17 @@ def _newcombe_bounds(args: tuple[float, ...], alpha: float) -> tuple[float, floa
     return d - math.hypot(p1 - l1, u0 - p0), d + math.hypot(u1 - p1, p0 - l0)
 
 
-def _student_quantile(probability: float, df: float) -> float:
+def _tail(alpha: float) -> float:
+    """z(1-α/2), from the lower tail: 1-α/2 is 1 in floating point below α = 2e-16."""
+    return -_STANDARD.inv_cdf(alpha / 2)
+
+
+def _student_tail(alpha: float, df: float) -> float:
     if df > 1e7:
-        return normal_quantile(probability)
+        return _tail(alpha)
     from scipy import special
 
-    return float(special.stdtrit(df, probability))
+    return -float(special.stdtrit(df, alpha / 2))
 
 
 def _expit(x: float) -> float:
