@@ -175,7 +175,7 @@ def _smallest_alpha(claim: Claim, estimate: Estimate) -> float:
     if not settled(high):
         return 1.0
     for _ in range(200):
-        middle = math.sqrt(low * high) if high < 1e-3 else (low + high) / 2
+        middle = math.sqrt(low) * math.sqrt(high) if high < 1e-3 else (low + high) / 2
         low, high = (low, middle) if settled(middle) else (middle, high)
         if high - low <= 1e-10 * high:
             break
