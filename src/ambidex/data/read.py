@@ -1,0 +1,188 @@
+"""Any table in: a path, a folder, a glob, a SELECT, or a dataframe; one ``Table`` out."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from ambidex.data.csvfile import read_csv
+from ambidex.data.files import Content, look, missing_file, snapshot
+from ambidex.data.table import Table
+from ambidex.errors import DataError, NotFound, UsageError
+
+__all__ = ["read"]
+
+ENDINGS = (".csv", ".tsv", ".txt", ".parquet", ".pq", ".arrow", ".feather", ".ipc")
+INFLATED = 16 << 30
+SELECT = re.compile(r"\s*(?:select|with|from)\s", re.IGNORECASE)
+MAY_BE = (
+    "a path to a CSV, Parquet or Arrow file, a folder or glob of them, a SELECT, "
+    "or a dataframe (pandas, polars, pyarrow, duckdb)"
+)
+
+
+def read(what: Any, *, argument: str = "table") -> Table:
+    """Read a table.
+
+    Args:
+        what: A path (text or ``Path``) to a CSV, Parquet or Arrow file; a folder or glob of them with the same
+            columns; ``SELECT …`` over such files; any dataframe that narwhals or the Arrow capsule
+            protocol knows; or a ``Table``.
+        argument: The argument's name, for errors.
+
+    Raises:
+        UsageError: ``usage.type`` for anything else.
+        NotFound: ``data.no-file`` with the nearest name.
+        DataError: What is wrong with the file, and where.
+
+    Example:
+        >>> import pyarrow as pa
+        >>> read(pa.table({"age": [1, 2]})).columns
+        ['age']
+    """
+    if isinstance(what, Table):
+        return what
+    if isinstance(what, str | Path):
+        text = str(what)
+        if isinstance(what, str) and SELECT.match(text) and not Path(text).exists():
+            from ambidex.data.select import read_select
+
+            return read_select(text)
+        return _read_path(text, argument)
+    from ambidex.data.dataframes import read_dataframe
+
+    return read_dataframe(what, argument=argument, may_be=MAY_BE)
+
+
+def _read_path(text: str, argument: str) -> Table:
+    if not text.strip():
+        raise UsageError("usage.value", f"{argument} is an empty text", found="''", do=f"give {MAY_BE}")
+    if re.match(r"[a-z][a-z0-9+]*://", text):
+        scheme = text.split(":", 1)[0]
+        raise UsageError(
+            "usage.value",
+            f"tables are not read from {scheme}:// addresses",
+            found=text.split("@")[-1][:100],
+            do="export the table to a CSV or Parquet file, then name the file",
+        )
+    path = Path(text).expanduser()
+    if path.is_dir():
+        return _read_many(text, _inside(path))
+    if not path.exists() and glob.has_magic(text):
+        found = sorted(Path(p) for p in glob.glob(str(path), recursive=True) if Path(p).is_file())
+        if not found:
+            raise NotFound(
+                "data.no-file",
+                f"no file matches {text}",
+                where=text,
+                found="0 files",
+                do=f"ls {path.parent}",
+            )
+        return _read_many(text, found)
+    arrow, cautions = read_file(path)
+    return Table(
+        name=path.name,
+        source=text,
+        arrow=arrow,
+        cautions=tuple(cautions),
+        origin={"source": text, "prepare": None},
+        files=(str(path),),
+    )
+
+
+def read_file(path: Path) -> tuple[pa.Table, list[tuple[str, str]]]:
+    """One file's columns, and cautions."""
+    before = snapshot(path)
+    content = look(path)
+    if content.kind == "csv":
+        arrow, cautions = read_csv(path, content)
+    else:
+        from ambidex.data.columnar import read_columnar
+
+        arrow, cautions = read_columnar(path, content.kind)
+    before.verify()
+    return arrow, cautions
+
+
+def _inside(folder: Path) -> list[Path]:
+    files = sorted(
+        p
+        for p in folder.rglob("*")
+        if p.suffix.lower() in ENDINGS
+        and not any(part.startswith((".", "_")) for part in p.relative_to(folder).parts)
+        and p.is_file()
+    )
+    if not files:
+        there = sorted(p.name for p in folder.iterdir())[:8]
+        raise DataError(
+            "data.empty",
+            f"the folder {folder} holds no table",
+            where=str(folder),
+            found=", ".join(there) or "no files",
+            do=f"put files ending in {', '.join(ENDINGS[:4])} there",
+        )
+    return files
+
+
+def _read_many(text: str, files: Sequence[Path]) -> Table:
+    tables: list[pa.Table] = []
+    cautions: list[tuple[str, str]] = []
+    for file in files:
+        arrow, said = read_file(file)
+        tables.append(_aligned(arrow, tables[0], file, files[0]) if tables else arrow)
+        cautions += said
+    name = Path(text).name or text
+    try:
+        arrow = pa.concat_tables(tables, promote_options="permissive")
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as e:
+        raise _differing_types(tables, files) from e
+    return Table(
+        name=name if len(files) > 1 else files[0].name,
+        source=text,
+        arrow=arrow.combine_chunks(),
+        cautions=tuple(cautions),
+        origin={"source": text, "prepare": None},
+        files=tuple(str(f) for f in files),
+    )
+
+
+def _aligned(arrow: pa.Table, first: pa.Table, file: Path, first_file: Path) -> pa.Table:
+    missing = [c for c in first.column_names if c not in arrow.column_names]
+    extra = [c for c in arrow.column_names if c not in first.column_names]
+    if missing or extra:
+        what = " and ".join(
+            f"{verb} {', '.join(f'`{c}`' for c in names[:5])}"
+            for verb, names in (("lacks", missing), ("adds", extra))
+            if names
+        )
+        raise DataError(
+            "data.schema",
+            f"{file.name} {what}, measured against {first_file.name}",
+            where=str(file),
+            found=f"{arrow.num_columns} columns: {', '.join(arrow.column_names[:8])}",
+            do="give files with the same columns, or name them one by one",
+        )
+    return arrow.select(first.column_names)
+
+
+def _differing_types(tables: Sequence[pa.Table], files: Sequence[Path]) -> DataError:
+    for table, file in zip(tables[1:], files[1:], strict=True):
+        for column in table.column_names:
+            one, other = tables[0].schema.field(column).type, table.schema.field(column).type
+            if one != other:
+                return DataError(
+                    "data.schema",
+                    f"`{column}` is {other} in {file.name} and {one} in {files[0].name}",
+                    where=f"{file}, column {column}",
+                    found=str(other),
+                    do="write the files with one type for the column",
+                )
+    return DataError("data.schema", "the files' columns differ in type", where=str(files[0].parent))
+
+
+__all__ += ["Content", "missing_file"]

@@ -1,0 +1,213 @@
+"""A table as every question sees it: named columns of Arrow, read once, never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.types as pt
+
+from ambidex.data.numbers import parse
+from ambidex.data.spelling import spell
+from ambidex.errors import DataError, NotFound, did_you_mean
+
+if TYPE_CHECKING:
+    from ambidex.data.facts import ColumnFacts
+    from ambidex.data.times import Times
+
+__all__ = ["Table"]
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+Objects = np.ndarray[Any, np.dtype[np.object_]]
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Rows and named columns, and what the reader noticed on the way in.
+
+    Attributes:
+        name: As shown (`telco.csv`).
+        source: Path or SELECT as given; None for a dataframe.
+        arrow: The columns. From CSV all are text as the file writes it, an empty cell is null;
+            from Parquet, Arrow and dataframes they keep their types.
+        cautions: (code, text) pairs from reading.
+        origin: How the table is made from its source: ``source``, ``prepare``.
+        caller: ``pandas``, ``polars``, ``pyarrow`` or empty: the type that answers give back.
+        files: Files that were read.
+    """
+
+    name: str
+    source: str | None
+    arrow: pa.Table
+    cautions: tuple[tuple[str, str], ...] = ()
+    origin: dict[str, Any] = field(default_factory=dict)
+    caller: str = ""
+    files: tuple[str, ...] = ()
+    _cache: dict[tuple[str, str], Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        count: int = self.arrow.num_rows
+        return count
+
+    @property
+    def columns(self) -> list[str]:
+        """Column names, in order."""
+        names: list[str] = self.arrow.column_names
+        return names
+
+    def require(self, name: str) -> str:
+        """The name, if such a column is there.
+
+        Raises:
+            NotFound: ``data.no-column`` with the nearest name and the names found.
+        """
+        columns, name = self.columns, str(name)  # dataframes may have integers for names
+        if name in columns:
+            return name
+        shown = columns if len(columns) <= 12 else [*columns[:10], "…", columns[-1]]
+        near = did_you_mean(str(name), columns)
+        raise NotFound(
+            "data.no-column",
+            f"no column `{name}` in {self.name}{near}",
+            where=self.source or self.name,
+            found=f"{', '.join(shown)} ({len(columns):,} columns)",
+            do=f"use {near.split('`')[1]}" if near else f"ambidex profile {self.source or 'TABLE'}",
+        )
+
+    def number(self, name: str) -> Floats:
+        """A column as float64; NaN where it is missing, not a number or infinite. Shape (rows,).
+
+        Text is read by ``numbers.parse``; a column that says only true and false gives 1 and 0; times
+        give NaN. ``facts(name)`` counts what was not read.
+        """
+        return self._once("number", name, self._number)
+
+    def text(self, name: str) -> Objects:
+        """A column as labels, spelled as the file writes them; None where missing or blank. Shape (rows,).
+
+        Whole floats and integers are both ``1``; Booleans of a typed file are ``True`` and ``False``.
+        """
+        return self._once("text", name, self._text)
+
+    def spelled(self, name: str) -> pa.Array:
+        """A column as Arrow strings, white space kept, null for null."""
+        spelled: pa.Array = self._once("spelled", name, lambda n: spell(self.arrow.column(n)))
+        return spelled
+
+    def time(self, name: str) -> Times:
+        """A column as times in UTC, and how they were read; see ``data/times.py``."""
+        from ambidex.data.times import read_times
+
+        times: Times = self._once("time", name, lambda n: read_times(self.arrow.column(n), self.spelled(n)))
+        return times
+
+    def facts(self, name: str) -> ColumnFacts:
+        """What the column is and what is wrong with it; computed once."""
+        from ambidex.data.facts import column_facts
+
+        facts: ColumnFacts = self._once("facts", name, lambda n: column_facts(self, n))
+        return facts
+
+    def select(self, names: Sequence[str]) -> Table:
+        """These columns, in this order."""
+        return self._with(self.arrow.select([self.require(n) for n in names]))
+
+    def without(self, names: Sequence[str]) -> Table:
+        """All columns but these."""
+        drop = {self.require(n) for n in names}
+        return self._with(self.arrow.select([c for c in self.columns if c not in drop]))
+
+    def take(self, rows: Any) -> Table:
+        """Rows by Boolean mask, shape (rows,), or by index, in the order given."""
+        index = np.asarray(rows)
+        if index.dtype == bool:
+            return self._with(self.arrow.filter(pa.array(index)))
+        return self._with(self.arrow.take(pa.array(index.astype(np.int64))))
+
+    def head(self, count: int) -> Table:
+        """The first rows."""
+        return self._with(self.arrow.slice(0, count))
+
+    def with_column(self, name: str, values: Any) -> Table:
+        """The table with a column added at the end, or replaced where it stands."""
+        column = values if isinstance(values, pa.Array | pa.ChunkedArray) else to_array(values)
+        if len(column) != self.rows:
+            raise DataError(
+                "data.ragged",
+                f"column `{name}` has {len(column):,} values for {self.rows:,} rows",
+                where=self.name,
+            )
+        if name in self.columns:
+            return self._with(self.arrow.set_column(self.columns.index(name), name, column))
+        return self._with(self.arrow.append_column(name, column))
+
+    def _with(self, arrow: pa.Table) -> Table:
+        return replace(self, arrow=arrow, _cache={})
+
+    def _once(self, kind: str, name: str, make: Any) -> Any:
+        name = self.require(name)
+        if (kind, name) not in self._cache:
+            self._cache[kind, name] = make(name)
+        return self._cache[kind, name]
+
+    def _number(self, name: str) -> Floats:
+        column = self.arrow.column(name)
+        kind = column.type
+        if pt.is_boolean(kind) or pt.is_integer(kind) or pt.is_floating(kind) or pt.is_decimal(kind):
+            values: Floats = column.cast(pa.float64(), safe=False).to_numpy()
+            if not np.isinf(values).any():
+                return values
+            return np.where(np.isinf(values), np.nan, values)
+        if pt.is_temporal(kind):
+            return np.full(self.rows, np.nan)
+        parsed = parse(self.spelled(name))
+        if not parsed.number.any():
+            truth = _truth(self.spelled(name))
+            if truth is not None:
+                return truth
+        return parsed.values
+
+    def _text(self, name: str) -> Objects:
+        values: Objects = self.spelled(name).to_numpy(zero_copy_only=False).astype(object)
+        levels = {v for v in _unique(self.spelled(name)) if v is not None and not v.strip()}
+        if levels:
+            values = values.copy()
+            values[np.isin(values, list(levels))] = None
+        return values
+
+
+def to_array(values: Any) -> pa.Array:
+    """Values as an Arrow column: NaN in a float array is a missing value."""
+    if isinstance(values, np.ndarray):
+        if values.dtype.kind == "f":
+            return pa.array(values, from_pandas=True)
+        if values.dtype.kind in "OU":
+            return pa.array(values.tolist())
+    return pa.array(values)
+
+
+def _unique(column: pa.Array) -> list[str | None]:
+    found: list[str | None] = column.unique().to_pylist()
+    return found
+
+
+def _truth(text: pa.Array) -> Floats | None:
+    levels = text.unique()
+    if len(levels) > 7:  # three spellings of two words, and null
+        return None
+    meaning = {None: np.nan}
+    for level in levels.to_pylist():
+        if level is not None and (folded := level.strip().lower()):
+            if folded not in ("true", "false"):
+                return None
+            meaning[level] = float(folded == "true")
+        else:
+            meaning[level] = np.nan
+    codes = text.dictionary_encode(null_encoding="encode")
+    table = np.array([meaning[v] for v in codes.dictionary.to_pylist()], dtype=float)
+    return table[codes.indices.to_numpy(zero_copy_only=False)]
