@@ -107,7 +107,9 @@ def decide(claim: Claim, estimate: Estimate) -> Verdict:
         estimate: Of the same measure, in the margin's unit.
 
     Raises:
-        ValueError: If an anytime claim is given an estimate that holds at one look only.
+        ValueError: If an anytime claim is given an estimate that holds at one look only, if log-evidence
+            speaks about another relation or margin, or if an estimate without a law has bounds at
+            another level than the claim spends.
 
     >>> e = Estimate(name="lift", kind="difference", value=0.02, low=0.01, high=0.03, n=9000)
     >>> decide(Claim(measure="lift"), e).outcome
@@ -116,6 +118,8 @@ def decide(claim: Claim, estimate: Estimate) -> Verdict:
     if claim.looks == "anytime" and not estimate.anytime:
         raise ValueError(f"claim {claim.measure!r} is watched; {estimate.method!r} holds at one look only")
     if estimate.log_e_for is not None or estimate.log_e_against is not None:
+        if estimate.about is not None and estimate.about != (claim.relation, claim.margin):
+            raise ValueError(f"the evidence is about {estimate.about}, the claim about {claim.text!r}")
         return _by_evidence(claim, estimate)
     return _by_bounds(claim, estimate)
 
@@ -183,7 +187,7 @@ def _smallest_alpha(claim: Claim, estimate: Estimate) -> float:
 
 
 def _by_bounds(claim: Claim, estimate: Estimate) -> Verdict:
-    e = estimate.at(_two_sided(claim)) if estimate.law is not None else estimate
+    e = estimate.at(_two_sided(claim))
     m = claim.margin
     if math.isnan(e.value) or math.isnan(e.low) or math.isnan(e.high):
         return Verdict(claim=claim, outcome="open", because="there is no value to judge", estimate=e)
@@ -197,7 +201,7 @@ def _by_bounds(claim: Claim, estimate: Estimate) -> Verdict:
     if e.law is not None and e.law.name == "counted":  # nothing was sampled, so nothing is open
         refuted = not supported
     outcome: Outcome = "supported" if supported else "refuted" if refuted else "open"
-    because = f"{_number(e.value)} ({_number(e.low)} to {_number(e.high)}, {e.level:.4g} interval)"
+    because = f"{_number(e.value)} ({_number(e.low)} to {_number(e.high)}, {100 * e.level:.4g}% interval)"
     needed = _needed(claim, e) if outcome == "open" else None
     if outcome == "open":
         because += f" reaches across {_margin(claim)}"
@@ -243,7 +247,10 @@ def _needed(claim: Claim, e: Estimate) -> int | None:
     gap = min(abs(truth - m) for m in margins)
     if gap == 0:
         return None
-    z = normal_quantile(0.5 + e.level / 2) + normal_quantile(claim.power)
+    reach = normal_quantile(0.5 + e.level / 2)
+    if e.anytime and math.isfinite(e.low) and math.isfinite(e.high):
+        reach = (e.high - e.low) / (2 * se)  # a sequence is wider than one look's interval
+    z = reach + normal_quantile(claim.power)
     total = e.n * (z * se / gap) ** 2
     if not math.isfinite(total) or total > 1e12:
         return None

@@ -54,6 +54,7 @@ class Estimate:
         adjusted: True if other columns were held equal, False if alone, None if that does not apply.
         log_e_for: Natural log of the e-value against "the claim is false".
         log_e_against: Natural log of the e-value against "the claim is true".
+        about: Relation and margin of the claim that the log-evidence speaks about.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Estimate:
     adjusted: bool | None = None
     log_e_for: float | None = None
     log_e_against: float | None = None
+    about: tuple[str, float] | None = None
 
     def at(self, alpha: float) -> Estimate:
         """The same estimate with its bounds at two-sided ``alpha``.
@@ -86,9 +88,10 @@ class Estimate:
         -0.96
         """
         if self.law is None:
-            if not math.isclose(alpha, 1 - self.level, rel_tol=1e-9):
+            open_ = self.low == -math.inf and self.high == math.inf
+            if not open_ and not math.isclose(alpha, 1 - self.level, rel_tol=1e-9):
                 raise ValueError(f"estimate {self.name!r} has no law, so no bounds at alpha {alpha}")
-            return self
+            return replace(self, level=1 - alpha) if open_ else self
         low, high = laws.bounds(self.law, self.value, self.se, alpha)
         return replace(self, low=low, high=high, level=1 - alpha)
 

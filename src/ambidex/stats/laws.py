@@ -13,19 +13,34 @@ from typing import Literal
 
 __all__ = [
     "Law",
+    "asymptotic_radius",
     "asymptotic_sequence",
     "bounds",
     "counted",
     "log_normal",
+    "log_sequence",
+    "logit_normal",
     "newcombe",
     "normal",
     "normal_p",
     "normal_quantile",
     "student",
+    "student_p",
+    "unseen",
     "wilson",
 ]
 
-Name = Literal["counted", "normal", "student", "newcombe", "log-normal", "asymptotic-sequence", "logit-normal"]
+Name = Literal[
+    "counted",
+    "normal",
+    "student",
+    "newcombe",
+    "log-normal",
+    "asymptotic-sequence",
+    "logit-normal",
+    "log-sequence",
+    "unseen",
+]
 
 _STANDARD = NormalDist()
 
@@ -58,9 +73,12 @@ def student(df: float) -> Law:
     return Law("student", (df,))
 
 
-def newcombe(x1: int, n1: int, x0: int, n0: int) -> Law:
-    """Difference of two shares x1/n1 - x0/n0, Newcombe's (1998) hybrid score method 10."""
-    return Law("newcombe", (x1, n1, x0, n0))
+def newcombe(x1: int, n1: int, x0: int, n0: int, exact_p: float | None = None) -> Law:
+    """Difference of two shares x1/n1 - x0/n0, Newcombe's (1998) hybrid score method 10.
+
+    ``exact_p``, given for small cells, keeps the bounds from leaving zero out at an alpha below it.
+    """
+    return Law("newcombe", (x1, n1, x0, n0) if exact_p is None else (x1, n1, x0, n0, exact_p))
 
 
 def log_normal(log_se: float) -> Law:
@@ -73,14 +91,24 @@ def logit_normal(logit_se: float) -> Law:
     return Law("logit-normal", (logit_se,))
 
 
-def asymptotic_sequence(n: int, rho2_times: float) -> Law:
+def asymptotic_sequence(n: int, tuned: float) -> Law:
     """Asymptotic confidence sequence of Waudby-Smith et al. (2021).
 
     Args:
         n: All units seen so far.
-        rho2_times: n*, the sample size at which the sequence is tuned to be tightest.
+        tuned: n*, the sample size at which the sequence is tuned to be tightest.
     """
-    return Law("asymptotic-sequence", (n, rho2_times))
+    return Law("asymptotic-sequence", (n, tuned))
+
+
+def log_sequence(log_se: float, n: int, tuned: float) -> Law:
+    """Relative difference exp(L) - 1, with the asymptotic confidence sequence around L."""
+    return Law("log-sequence", (log_se, n, tuned))
+
+
+def unseen(reach: float, n: int) -> Law:
+    """n values, all alike: value ± reach·(1 - (α/2)^(1/n)), for what none of them has shown yet."""
+    return Law("unseen", (reach, n))
 
 
 def normal_quantile(probability: float) -> float:
@@ -99,6 +127,19 @@ def normal_p(z: float) -> float:
     0.001554
     """
     return math.erfc(abs(z) / math.sqrt(2))
+
+
+def student_p(t: float, df: float) -> float:
+    """Two-sided p-value of Student's t, accurate far out.
+
+    >>> round(student_p(2.0, 10), 5)
+    0.07339
+    """
+    if df > 1e7:
+        return normal_p(t)
+    from scipy import special
+
+    return min(1.0, 2 * float(special.stdtr(df, -abs(t))))
 
 
 def wilson(x: float, n: float, alpha: float) -> tuple[float, float]:
@@ -142,7 +183,14 @@ def bounds(law: Law, value: float, se: float | None, alpha: float) -> tuple[floa
             return _newcombe_bounds(law.args, alpha)
         case "log-normal":
             z, centre = _tail(alpha), math.log1p(value) if value > -1 else -math.inf
-            return math.expm1(centre - z * law.args[0]), math.expm1(centre + z * law.args[0])
+            return math.expm1(centre - z * law.args[0]), _expm1(centre + z * law.args[0])
+        case "log-sequence":
+            radius = asymptotic_radius(law.args[0], n=law.args[1], tuned=law.args[2], alpha=alpha)
+            centre = math.log1p(value) if value > -1 else -math.inf
+            return math.expm1(centre - radius), _expm1(centre + radius)
+        case "unseen":
+            far = law.args[0] * -math.expm1(math.log(alpha / 2) / law.args[1])
+            return value - far, value + far
         case "logit-normal":
             z, inner = _tail(alpha), min(max(value, 1e-12), 1 - 1e-12)
             centre = math.log(inner / (1 - inner))
@@ -179,12 +227,15 @@ def asymptotic_radius(se: float, *, n: float, tuned: float, alpha: float) -> flo
 
 
 def _newcombe_bounds(args: tuple[float, ...], alpha: float) -> tuple[float, float]:
-    x1, n1, x0, n0 = args
+    x1, n1, x0, n0 = args[:4]
     p1, p0 = x1 / n1, x0 / n0
     l1, u1 = wilson(x1, n1, alpha)
     l0, u0 = wilson(x0, n0, alpha)
     d = p1 - p0
-    return d - math.hypot(p1 - l1, u0 - p0), d + math.hypot(u1 - p1, p0 - l0)
+    low, high = d - math.hypot(p1 - l1, u0 - p0), d + math.hypot(u1 - p1, p0 - l0)
+    if len(args) == 5 and args[4] >= alpha:
+        low, high = min(low, 0.0), max(high, 0.0)
+    return low, high
 
 
 def _tail(alpha: float) -> float:
@@ -198,6 +249,11 @@ def _student_tail(alpha: float, df: float) -> float:
     from scipy import special
 
     return -float(special.stdtrit(df, alpha / 2))
+
+
+def _expm1(x: float) -> float:
+    """e^x - 1 that runs to infinity instead of raising."""
+    return math.expm1(x) if x < 700 else math.inf
 
 
 def _expit(x: float) -> float:
