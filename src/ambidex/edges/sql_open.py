@@ -1,0 +1,449 @@
+"""Opening a workspace's database: locks, forks, and errors in our words.
+
+SQLite runs in WAL with ``synchronous=FULL``; writers and checkpoints take one advisory lock on a
+file beside the database (``wal_autocheckpoint=0``), which is fair enough to never show
+"database is locked" and keeps checkpoints away from writers: SQLite before 3.51.3 can lose
+pages when the two meet. Postgres writers take the lock of the one ``chain`` row.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import random
+import sqlite3
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, exc, insert, inspect, make_url, select, text
+from sqlalchemy.pool import QueuePool
+
+from ambidex.edges import sql_tables as t
+from ambidex.edges.files import Disk, disk_problem
+from ambidex.errors import AmbidexError, EnvironmentProblem, MissingExtra
+from ambidex.ports import StepHook
+
+__all__ = ["Database"]
+
+_WAIT_S = 30.0
+_FORK_WAIT_S = 5.0
+_CHECKPOINT_BYTES = 4_000_000
+_CREATION_LOCK = 0x616D6269  # an advisory lock of Postgres, so that two processes do not both make the tables
+
+
+class Database:
+    """One database, opened when first used and again after a fork.
+
+    Args:
+        place: Path of a SQLite file, or a URL (``sqlite:///…``, ``postgresql://…``).
+        hook: Called before and after every statement, commit and file step.
+
+    Attributes:
+        path: The SQLite file, or None.
+    """
+
+    def __init__(self, place: str | Path, hook: StepHook | None = None) -> None:
+        self.disk = Disk(hook)
+        self.url: str | None = None
+        self.path: Path | None = None
+        place = str(place)
+        if place.startswith("sqlite:///"):
+            self.path = Path(place.removeprefix("sqlite:///"))
+        elif "://" in place:
+            self.url = place
+        else:
+            self.path = Path(place)
+        self._reset()
+        _opened.add(self)
+
+    def _reset(self) -> None:
+        self._engine: Engine | None = None
+        self._opening = threading.Lock()
+        self._writer = threading.Lock()
+        self._gate = _Gate()
+        self._lock_file: int | None = None
+        self._unsafe = False
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection that sees one snapshot; never waits for writers."""
+        with self._gate.inside(), self._in_our_words(), self._connect() as connection:
+            if self.path is None:
+                connection = connection.execution_options(isolation_level="REPEATABLE READ")
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """The only writer's connection, in one transaction: committed at the end, or nothing was done."""
+        self._engine_now()  # makes the tables under the lock that is taken next
+        with self._alone(), self._gate.inside(), self._in_our_words():
+            with self._connect() as connection, connection.execution_options(ambidex_write=True).begin():
+                yield connection
+            self._checkpoint(at_least=_CHECKPOINT_BYTES)
+
+    def close(self) -> None:
+        """Give back every connection; the next use opens again."""
+        if self._engine is None:
+            return
+        with self._alone(), self._gate.inside():
+            self._checkpoint(at_least=1)
+            self._engine.dispose()
+            self._engine = None
+
+    # --- engine ---------------------------------------------------------------------------
+
+    @contextmanager
+    def _connect(self) -> Iterator[Connection]:
+        with self._engine_now().connect() as connection:
+            yield connection
+
+    def _engine_now(self) -> Engine:
+        if self._unsafe:
+            raise EnvironmentProblem(
+                "env.child",
+                "this process was forked while another thread used the workspace",
+                do="open the workspace in the new process",
+            )
+        engine = self._engine
+        if engine is None:
+            with self._opening:
+                engine = self._engine
+                if engine is None:
+                    with self._in_our_words():
+                        engine = self._open()
+                    self._engine = engine
+        return engine
+
+    def _open(self) -> Engine:
+        engine = self._sqlite() if self.path is not None else self._server()
+        _watch(engine, self.disk.hook)
+        try:
+            with engine.connect() as connection:
+                schema = _schema(connection, self._where)
+            if schema is None:
+                self._create(engine)
+            elif schema > t.SCHEMA:
+                raise EnvironmentProblem(
+                    "env.newer-workspace",
+                    "this workspace was written by a newer ambidex",
+                    where=self._where,
+                    found=f"schema {schema}, and this program knows up to {t.SCHEMA}",
+                    do="pip install --upgrade ambidex",
+                )
+        except BaseException:
+            engine.dispose()
+            raise
+        return engine
+
+    def _sqlite(self) -> Engine:
+        path = self.path
+        assert path is not None
+        if not path.parent.is_dir():
+            raise EnvironmentProblem(
+                "env.no-workspace", "there is no workspace here", where=str(path.parent), do="ambidex init"
+            )
+        if not path.exists():
+            # Before SQLite makes it, so that nobody but its owner can ever read it.
+            with suppress(FileExistsError):
+                os.close(self.disk.create(path))
+            self.disk.sync_folder(path.parent)
+
+        def connect() -> sqlite3.Connection:
+            raw = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
+            try:
+                raw.execute("PRAGMA synchronous=FULL")
+                raw.execute("PRAGMA wal_autocheckpoint=0")
+            except BaseException:
+                raw.close()
+                raise
+            return raw
+
+        engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool, pool_size=4, max_overflow=-1)
+
+        @event.listens_for(engine, "begin")
+        def begin(connection: Connection) -> None:
+            write = connection.get_execution_options().get("ambidex_write")
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+        return engine
+
+    def _server(self) -> Engine:
+        assert self.url is not None
+        url = make_url(self.url)
+        if url.get_backend_name() != "postgresql":
+            raise EnvironmentProblem(
+                "env.broken-workspace",
+                f"a workspace's database is SQLite or Postgres, not {url.get_backend_name()}",
+                do='database = "postgresql://host/name" in ambidex.toml',
+            )
+        try:
+            return create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True, max_overflow=20)
+        except ModuleNotFoundError as error:
+            raise MissingExtra("psycopg", "postgres", "a workspace on Postgres") from error
+
+    def _create(self, engine: Engine) -> None:
+        with self._alone():
+            if self.path is not None:
+                raw = engine.raw_connection()
+                try:
+                    mode = "PRAGMA journal_mode=WAL"
+                    self.disk.step(mode, lambda: raw.cursor().execute(mode).fetchall())
+                finally:
+                    raw.close()
+            with engine.connect() as connection, connection.execution_options(ambidex_write=True).begin():
+                if self.path is None:
+                    connection.execute(text("SELECT pg_advisory_xact_lock(:n)"), {"n": _CREATION_LOCK})
+                if _schema(connection, self._where) is None:
+                    t.tables.create_all(connection)
+                    connection.execute(insert(t.meta).values(name="schema", value=str(t.SCHEMA)))
+                    connection.execute(insert(t.chain).values(id=1, seq=0, hash="0" * 64))
+
+    # --- locks ----------------------------------------------------------------------------
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Of all threads and processes of this machine, only this one; no lock at all for a server."""
+        if self.path is None:
+            yield
+            return
+        if not self._writer.acquire(timeout=_WAIT_S):
+            raise _busy(self._where)
+        try:
+            if self._lock_file is None:
+                flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+                try:
+                    self._lock_file = os.open(self.path.parent / "lock", flags, 0o600)
+                except OSError as error:
+                    raise disk_problem(error, self.path.parent / "lock", "the lock cannot be taken") from error
+            self.disk.step("lock", lambda: _lock(self._lock_file or 0, self._where))
+            try:
+                yield
+            finally:
+                fcntl.flock(self._lock_file, fcntl.LOCK_UN)
+        finally:
+            self._writer.release()
+
+    def _checkpoint(self, *, at_least: int) -> None:
+        """Move the write-ahead log into the database, under the lock; never fails what is committed."""
+        if self.path is None or self._engine is None:
+            return
+        try:
+            if self.path.with_name(self.path.name + "-wal").stat().st_size < at_least:
+                return
+            raw = self._engine.raw_connection()
+            try:
+                command = "PRAGMA wal_checkpoint(PASSIVE)"
+                self.disk.step(command, lambda: raw.cursor().execute(command).fetchall())
+            finally:
+                raw.close()
+        except (OSError, sqlite3.Error, exc.SQLAlchemyError):
+            return
+
+    # --- errors ---------------------------------------------------------------------------
+
+    @property
+    def _where(self) -> str:
+        if self.path is not None:
+            return f"{self.path.parent.name}/{self.path.name}"
+        return make_url(self.url or "").render_as_string(hide_password=True)
+
+    @contextmanager
+    def _in_our_words(self) -> Iterator[None]:
+        try:
+            yield
+        except exc.DBAPIError as error:
+            ours = self._problem(error)
+            if ours is None:
+                raise
+            raise ours from error
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise self._broken(str(error)) from error
+        except OSError as error:
+            raise disk_problem(error, self.path or Path(), "the workspace's database") from error
+
+    def _problem(self, error: exc.DBAPIError) -> AmbidexError | None:
+        said = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
+        words = said.lower()
+        if "locked" in words or "busy" in words:
+            return _busy(self._where)
+        if any(w in words for w in ("disk i/o", "disk is full", "readonly", "unable to open")):
+            return EnvironmentProblem(
+                "env.disk",
+                "the workspace's database cannot be written or read",
+                where=self._where,
+                found=said,
+                do="look at the disk's free space and the folder's permissions",
+            )
+        if any(w in words for w in ("not a database", "malformed", "no such table", "no such column", "utf-8")):
+            return self._broken(said)
+        if self.path is None and isinstance(error, exc.OperationalError):
+            return EnvironmentProblem(
+                "env.no-server",
+                "the workspace's database does not answer",
+                where=self._where,
+                found=said,
+                do="look at `database` in ambidex.toml and at the server",
+            )
+        return None
+
+    def _broken(self, said: str) -> EnvironmentProblem:
+        return EnvironmentProblem(
+            "env.broken-workspace",
+            "the workspace's database cannot be read",
+            where=self._where,
+            found=said,
+            do="put .ambidex back from a backup",
+        )
+
+
+def _schema(connection: Connection, where: str) -> int | None:
+    """The shape's number, or None where there is nothing yet."""
+    names = inspect(connection).get_table_names()
+    if "meta" in names:
+        value = connection.execute(select(t.meta.c.value).where(t.meta.c.name == "schema")).scalar()
+        if value is not None and value.isdigit():
+            return int(value)
+    elif not set(names) & set(t.tables.tables):
+        return None
+    raise EnvironmentProblem(
+        "env.broken-workspace",
+        "the workspace's database is not one that ambidex made",
+        where=where,
+        found=f"tables {', '.join(sorted(names)[:5])}",
+        do="put .ambidex back from a backup",
+    )
+
+
+def _watch(engine: Engine, hook: StepHook | None) -> None:
+    """A point before and after every statement and every commit, whoever sends it."""
+    if hook is None:
+        return
+
+    def name(statement: str) -> str:
+        return " ".join(statement.split()[:3])
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def before(_c: Any, _cursor: Any, statement: str, _p: Any, _x: Any, _many: bool) -> None:
+        hook(f"{name(statement)}:before")
+
+    @event.listens_for(engine, "after_cursor_execute")
+    def after(_c: Any, _cursor: Any, statement: str, _p: Any, _x: Any, _many: bool) -> None:
+        hook(f"{name(statement)}:after")
+
+    commit = engine.dialect.do_commit
+
+    def hooked(connection: Any) -> None:
+        hook("commit:before")
+        commit(connection)
+        hook("commit:after")
+
+    engine.dialect.do_commit = hooked  # type: ignore[method-assign,assignment]  # this engine's own dialect, for tests
+
+
+def _lock(descriptor: int, where: str) -> None:
+    """Poll, since a blocking flock cannot give up; jitter keeps 20 processes from marching in step."""
+    give_up = time.monotonic() + _WAIT_S
+    pause = 0.0005
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > give_up:
+                raise _busy(where) from None
+        time.sleep(pause * (0.5 + random.random()))  # noqa: S311
+        pause = min(pause * 2, 0.008)
+
+
+def _busy(where: str) -> EnvironmentProblem:
+    return EnvironmentProblem(
+        "env.busy",
+        f"another process has held the workspace's lock for {_WAIT_S:g} seconds",
+        where=where,
+        do="see what runs in this workspace, and try again",
+    )
+
+
+class _Gate:
+    """Counts the threads inside, and can be shut: a fork must not happen while SQLite is at work.
+
+    SQLite keeps its file locks in memory that a fork copies; a child that opened the file while
+    the parent had it open would believe in locks that only the parent holds, and the parent
+    could then delete the write-ahead log under the child's feet.
+    """
+
+    def __init__(self) -> None:
+        self._change = threading.Condition()
+        self._inside: dict[int, int] = {}
+        self._shut = False
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        me = threading.get_ident()
+        with self._change:
+            while self._shut and me not in self._inside:
+                self._change.wait()
+            self._inside[me] = self._inside.get(me, 0) + 1
+        try:
+            yield
+        finally:
+            with self._change:
+                self._inside[me] -= 1
+                if not self._inside[me]:
+                    del self._inside[me]
+                    self._change.notify_all()
+
+    def shut(self) -> bool:
+        """Let nobody in, wait for those inside; True if nobody is left."""
+        give_up = time.monotonic() + _FORK_WAIT_S
+        me = threading.get_ident()
+        with self._change:
+            self._shut = True
+            while set(self._inside) - {me} and time.monotonic() < give_up:
+                self._change.wait(0.1)
+            return not self._inside
+
+    def open(self) -> None:
+        with self._change:
+            self._shut = False
+            self._change.notify_all()
+
+
+_opened: weakref.WeakSet[Database] = weakref.WeakSet()
+_empty_at_fork: dict[int, bool] = {}
+
+
+def _before_fork() -> None:
+    for database in list(_opened):
+        empty = database._gate.shut()
+        _empty_at_fork[id(database)] = empty
+        if empty and database._engine is not None:
+            database._engine.dispose()
+
+
+def _after_fork_in_parent() -> None:
+    for database in list(_opened):
+        database._gate.open()
+    _empty_at_fork.clear()
+
+
+def _after_fork_in_child() -> None:
+    for database in list(_opened):
+        if database._lock_file is not None:
+            with suppress(OSError):
+                os.close(database._lock_file)
+        if database._engine is not None:
+            database._engine.dispose(close=False)
+        database._reset()
+        database._unsafe = not _empty_at_fork.get(id(database), True)
+    _empty_at_fork.clear()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
