@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Protocol
 
 from ambidex.records import Event, Judgement, ModelState, Schema, VersionRecord
+from ambidex.settings import Settings
 
-__all__ = ["Blobs", "Clock", "Scorer", "StepHook", "Store"]
+__all__ = ["Blobs", "Clock", "Place", "Scorer", "StepHook", "Store"]
 
 Clock = Callable[[], datetime]
 StepHook = Callable[[str], None]
@@ -130,3 +132,27 @@ class Scorer(Protocol):
 
         Bit-equal to ``score`` row by row.
         """
+
+
+class Place(Protocol):
+    """Where delivery happens: a folder with its settings and its edges (`workspace.Workspace` is one)."""
+
+    @property
+    def folder(self) -> Path:
+        """The workspace's folder."""
+
+    @property
+    def settings(self) -> Settings:
+        """ambidex.toml, as read when the workspace was opened."""
+
+    @property
+    def store(self) -> Store:
+        """Events and their fold."""
+
+    @property
+    def blobs(self) -> Blobs:
+        """Sealed bytes."""
+
+    @property
+    def clock(self) -> Clock:
+        """The time."""

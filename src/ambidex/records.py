@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal, Self
 
 from ambidex.errors import UsageError
@@ -146,6 +146,13 @@ class Schema(Record):
     def names(self) -> tuple[str, ...]:
         """Input column names."""
         return tuple(c.name for c in self.columns)
+
+    def relaxed(self) -> Schema:
+        """The same schema with every column nullable and no number bound to be whole."""
+        columns = tuple(
+            replace(c, nullable=True, type="float" if c.type == "integer" else c.type) for c in self.columns
+        )
+        return replace(self, columns=columns)
 
     @property
     def riders(self) -> tuple[str, ...]:

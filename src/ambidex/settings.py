@@ -12,7 +12,7 @@ import msgspec
 from ambidex.errors import UsageError, did_you_mean
 from ambidex.records import NAME, Prepare, canonical, digest
 
-__all__ = ["GateSettings", "ModelSettings", "Settings", "add_model", "duration", "read_settings"]
+__all__ = ["FILE", "GateSettings", "ModelSettings", "Settings", "add_model", "duration", "quoted", "read_settings"]
 
 FILE = "ambidex.toml"
 
@@ -160,10 +160,10 @@ def add_model(folder: Path, name: str, settings: ModelSettings) -> bool:
     lines = [f"\n[models.{name}]"]
     for field in ("data", "target", "positive", "key", "time", "entity"):
         if (value := getattr(settings, field)) is not None:
-            lines.append(f"{field} = {_quoted(value)}")
+            lines.append(f"{field} = {quoted(value)}")
     if settings.prepare is not None:
         lines.append(f"\n[models.{name}.prepare]")
-        lines += [f"{k} = {_quoted(v) if isinstance(v, str) else v}" for k, v in settings.prepare.items()]
+        lines += [f"{k} = {quoted(v) if isinstance(v, str) else v}" for k, v in settings.prepare.items()]
     path = folder / FILE
     old = path.read_text(encoding="utf-8")
     temporary = path.with_suffix(".toml.new")
@@ -172,7 +172,12 @@ def add_model(folder: Path, name: str, settings: ModelSettings) -> bool:
     return True
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """A TOML basic string.
+
+    >>> quoted('say "no"')
+    '"say \\\\"no\\\\""'
+    """
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     escaped = "".join(c if c >= " " and c != "\x7f" else f"\\u{ord(c):04x}" for c in escaped)
     return f'"{escaped}"'

@@ -1,0 +1,152 @@
+"""Open a bundle: verify every hash, try it in a child, replay the golden rows, and only then load it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from ambidex.bundle import seal
+from ambidex.bundle.additive import AdditiveScorer
+from ambidex.errors import Refused
+from ambidex.ports import Blobs, Scorer
+from ambidex.records import Recipe, Schema, canonical
+
+__all__ = ["TOLERANCE", "OpenBundle", "load_scorer", "open_bundle", "replay", "try_in_child"]
+
+TOLERANCE = 1e-12
+"""Largest difference between a golden row's sealed and replayed output: our own format is bit-equal on one
+machine, and a libm may differ in the last place on another."""
+
+CHILD_SECONDS = 20.0
+_READERS = {"ambidex-additive/1": AdditiveScorer}
+
+
+@dataclass(frozen=True)
+class OpenBundle:
+    """A bundle that was verified, tried and loaded.
+
+    Attributes:
+        digest: Names it.
+        scorer: The model.
+        manifest: File names, sizes and hashes.
+        files: The verified bytes by name.
+    """
+
+    digest: str
+    scorer: Scorer
+    manifest: Mapping[str, Any]
+    files: Mapping[str, bytes]
+
+    @property
+    def schema(self) -> Schema:
+        """What the model takes and gives."""
+        return self.scorer.schema
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """How to run it again."""
+        return Recipe.from_json(json.loads(self.files["recipe.json"]))
+
+    @cached_property
+    def reference(self) -> dict[str, Any]:
+        """What its inputs, scores and losses looked like when it was made."""
+        reference: dict[str, Any] = json.loads(self.files["reference.json"])
+        return reference
+
+    @cached_property
+    def golden(self) -> dict[str, Any]:
+        """Rows and their sealed outputs."""
+        golden: dict[str, Any] = json.loads(self.files["golden.json"])
+        return golden
+
+    @cached_property
+    def evaluation(self) -> dict[str, Any]:
+        """Figures on rows that were not fitted."""
+        evaluation: dict[str, Any] = json.loads(self.files["evaluation.json"])
+        return evaluation
+
+    @cached_property
+    def lineage(self) -> dict[str, Any]:
+        """Data manifest, code and configuration it came from."""
+        lineage: dict[str, Any] = json.loads(self.files["lineage.json"])
+        return lineage
+
+
+def load_scorer(model: Mapping[str, Any]) -> Scorer:
+    """The scorer of a model document, by what it says it is, never by a file's name.
+
+    Raises:
+        Refused: ``check.opens`` for a format this program does not read.
+    """
+    reader = _READERS.get(str(model.get("format")))
+    if reader is None:
+        raise Refused("check.opens", f"no reader for model format {str(model.get('format'))[:60]!r}")
+    scorer: Scorer = reader(model)
+    return scorer
+
+
+def replay(scorer: Scorer, golden: Mapping[str, Any]) -> tuple[int, float]:
+    """How many golden rows come out otherwise than sealed, and by how much at most.
+
+    Returns:
+        (rows that differ by more than ``TOLERANCE``, largest difference). NaN counts as infinitely far.
+    """
+    differs, largest = 0, 0.0
+    for row, expected in zip(golden["rows"], golden["expected"], strict=True):
+        got = scorer.score(row)
+        gap = abs(got - expected)
+        gap = gap if gap == gap else float("inf")
+        scale = max(1.0, abs(expected))
+        differs += gap > TOLERANCE * scale
+        largest = max(largest, gap)
+    return differs, largest
+
+
+def try_in_child(model: bytes, golden: bytes, *, seconds: float = CHILD_SECONDS) -> None:
+    """Load a model and replay its golden rows in a child with time and memory limits.
+
+    Raises:
+        Refused: ``check.opens`` if the child says no, dies, or does not answer in time.
+    """
+    message = canonical({"model": len(model), "golden": len(golden)}) + b"\n" + model + golden
+    command = [sys.executable, "-I", "-m", "ambidex.bundle.probe"]
+    try:
+        done = subprocess.run(command, input=message, capture_output=True, timeout=seconds, check=False)  # noqa: S603
+    except subprocess.TimeoutExpired as error:
+        raise Refused("check.opens", f"the model did not open within {seconds:g} s") from error
+    try:
+        said = json.loads(done.stdout)
+    except ValueError:
+        said = {"ok": False, "why": f"the child that opened it ended with status {done.returncode}"}
+    if not said.get("ok"):
+        raise Refused("check.opens", f"the model does not open: {said.get('why', 'no reason given')}")
+
+
+def open_bundle(blobs: Blobs, bundle: str, *, tried: bool = True) -> OpenBundle:
+    """Verify, try and load a bundle.
+
+    Args:
+        blobs: Where it lies.
+        bundle: Its digest.
+        tried: False skips the child, for a bundle that this process has just sealed or tried.
+
+    Raises:
+        Refused: ``check.altered`` or ``check.opens``.
+    """
+    manifest = seal.read_manifest(blobs, bundle)
+    files = {name: seal.read_file(blobs, manifest, name) for name in manifest["files"]}
+    for needed in ("model.json", "golden.json", "recipe.json", "reference.json", "evaluation.json", "lineage.json"):
+        if needed not in files:
+            raise Refused("check.opens", f"the bundle has no file {needed}", found=", ".join(sorted(files)))
+    if tried:
+        try_in_child(files["model.json"], files["golden.json"])
+    try:
+        scorer = load_scorer(json.loads(files["model.json"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise Refused("check.opens", f"the model does not load: {error}") from error
+    return OpenBundle(digest=bundle, scorer=scorer, manifest=manifest, files=files)

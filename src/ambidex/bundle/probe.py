@@ -1,0 +1,47 @@
+"""The child that opens a model first: ``python -m ambidex.bundle.probe`` with the bytes on standard input.
+
+It answers one JSON document, ``{"ok": true}`` or ``{"ok": false, "why": "…"}``. Whatever a model does to a
+process, it does it here.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from typing import Any
+
+from ambidex.bundle.open import load_scorer, replay
+from ambidex.errors import AmbidexError
+
+__all__ = ["main"]
+
+MEMORY = 4 << 30
+CPU_SECONDS = 15
+
+
+def main() -> None:
+    """Read, try, answer."""
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    sizes = json.loads(sys.stdin.buffer.readline())
+    model, golden = (sys.stdin.buffer.read(sizes[part]) for part in ("model", "golden"))
+    print(json.dumps(_try(model, golden)))
+
+
+def _try(model: bytes, golden: bytes) -> dict[str, Any]:
+    try:
+        scorer = load_scorer(json.loads(model))
+        rows = json.loads(golden)
+        differs, largest = replay(scorer, rows)
+    except AmbidexError as error:
+        return {"ok": False, "why": error.message}
+    except Exception as error:
+        return {"ok": False, "why": f"{type(error).__name__}: {error}"}
+    if differs:
+        return {"ok": False, "why": f"{differs} of {len(rows['rows'])} golden rows differ, by up to {largest:.3g}"}
+    return {"ok": True, "rows": len(rows["rows"])}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""Contract tests of a version: what must hold before anybody relies on it.
+
+The sections are those of the ML test score (Breck et al. 2017, "The ML Test Score"): data, model,
+infrastructure, monitoring. Each check here is run, none is asked; a section's points are its passed checks,
+and the score is the least section's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ambidex.bundle.columns import columns_of, rows_of
+from ambidex.bundle.open import OpenBundle, replay, try_in_child
+from ambidex.delivery.material import Material
+from ambidex.delivery.train import train
+from ambidex.errors import AmbidexError
+
+__all__ = ["SECTIONS", "TestCheck", "run_checks"]
+
+SECTIONS = ("data", "model", "infrastructure", "monitoring")
+
+Outcome = tuple[bool, str]
+
+
+@dataclass(frozen=True)
+class TestCheck:
+    """One check: what was tried and what was seen."""
+
+    section: str
+    name: str
+    passed: bool
+    what: str
+
+    __test__ = False  # pytest would collect it by its name
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"section": self.section, "name": self.name, "passed": self.passed, "what": self.what}
+
+
+def run_checks(bundle: OpenBundle, material: Material) -> list[TestCheck]:
+    """Run every check; one that raises has failed, and says with what."""
+    checks: list[TestCheck] = []
+    for section, name, check in _all(bundle, material):
+        try:
+            passed, what = check()
+        except AmbidexError as error:
+            passed, what = False, error.message
+        except Exception as error:
+            passed, what = False, f"{type(error).__name__}: {error}"
+        checks.append(TestCheck(section, name, passed, what))
+    return checks
+
+
+def _all(bundle: OpenBundle, material: Material) -> Iterator[tuple[str, str, Callable[[], Outcome]]]:
+    yield "data", "schema fits the data", lambda: _schema_fits(bundle, material)
+    yield "data", "target is no input", lambda: _no_target(bundle)
+    yield "data", "key is no input", lambda: _no_key(bundle)
+    yield "model", "better than a constant", lambda: _better(bundle)
+    yield "model", "trained again, the same model", lambda: _same_again(bundle, material)
+    yield "model", "missing, new and extreme values", lambda: _awkward(bundle)
+    yield "infrastructure", "golden rows", lambda: _golden(bundle)
+    yield "infrastructure", "opens in a child of its own", lambda: _opens(bundle)
+    yield "infrastructure", "one by one and all at once agree", lambda: _batched(bundle, material)
+    yield "monitoring", "reference of every input", lambda: _reference(bundle)
+    yield "monitoring", "reference of the score and the loss", lambda: _reference_of_scores(bundle)
+    yield "monitoring", "lineage names its data", lambda: _lineage(bundle)
+
+
+def _schema_fits(bundle: OpenBundle, material: Material) -> Outcome:
+    columns_of(material.table, bundle.schema)
+    return True, f"{material.table.rows:,} rows of the newest data have every column in its type"
+
+
+def _no_target(bundle: OpenBundle) -> Outcome:
+    inside = bundle.schema.target in bundle.schema.names
+    return not inside, f"{bundle.schema.target} is {'' if inside else 'not '}among the {len(bundle.schema.names)} inputs"
+
+
+def _no_key(bundle: OpenBundle) -> Outcome:
+    key = bundle.schema.key
+    return key is None or key not in bundle.schema.names, f"key column: {key or 'none declared'}"
+
+
+def _better(bundle: OpenBundle) -> Outcome:
+    e = bundle.evaluation
+    floor = 0.5 if e["metric"] == "auc" else 0.0
+    low = e["low"] if e["low"] is not None else e["value"]
+    if low is None:
+        return False, "the held-out rows have one class only"
+    return low > floor, f"{e['metric']} {e['value']:.3f}, at least {low:.3f} on {e['held_out_rows']:,} rows not fitted"
+
+
+def _same_again(bundle: OpenBundle, material: Material) -> Outcome:
+    sealed = bundle.lineage["data"]
+    if sealed["row_hash"] != material.manifest.row_hash:
+        differs, largest = replay(bundle.scorer, bundle.golden)
+        return differs == 0, f"the data has changed since, so the golden rows were replayed: largest difference {largest:.3g}"
+    again = train(material, bundle.recipe, at_least=bundle.schema)
+    rows, before = bundle.golden["rows"], bundle.golden["expected"]
+    largest = max((abs(again.scorer.score(r) - p) for r, p in zip(rows, before, strict=True)), default=0.0)
+    return largest <= 1e-9, f"largest difference on {len(rows)} golden rows {largest:.3g}"
+
+
+def _awkward(bundle: OpenBundle) -> Outcome:
+    base: Mapping[str, Any] = bundle.golden["rows"][0]
+    tried = 0
+    for column in bundle.schema.columns:
+        values: list[Any] = [None] if column.nullable else []
+        values += ["", "never seen"] if column.type == "category" else [0, -1, 1e15, -1e15]
+        for value in values:
+            tried += 1
+            if not math.isfinite(bundle.scorer.score({**base, column.name: value})):
+                return False, f"{column.name} = {value!r} gives no finite number"
+    return True, f"{tried} awkward rows, each a finite number"
+
+
+def _golden(bundle: OpenBundle) -> Outcome:
+    differs, largest = replay(bundle.scorer, bundle.golden)
+    return differs == 0, f"{differs} of {len(bundle.golden['rows'])} differ, largest difference {largest:.3g}"
+
+
+def _opens(bundle: OpenBundle) -> Outcome:
+    try_in_child(bundle.files["model.json"], bundle.files["golden.json"])
+    return True, "loaded and replayed under time and memory limits"
+
+
+def _batched(bundle: OpenBundle, material: Material) -> Outcome:
+    some = material.table.take(np.arange(min(500, material.table.rows)))
+    columns, _ = columns_of(some, bundle.schema)
+    together = np.asarray(bundle.scorer.score_columns(columns, some.rows))
+    single = np.array([bundle.scorer.score(row) for row in rows_of(columns, bundle.schema, range(some.rows))])
+    equal = int((together == single).sum())
+    return equal == some.rows, f"{equal} of {some.rows} rows equal to the bit"
+
+
+def _reference(bundle: OpenBundle) -> Outcome:
+    kept = bundle.reference.get("columns", {})
+    lacking = [name for name in bundle.schema.names if name not in kept]
+    return not lacking, f"{len(bundle.schema.names) - len(lacking)} of {len(bundle.schema.names)} inputs"
+
+
+def _reference_of_scores(bundle: OpenBundle) -> Outcome:
+    there = bool(bundle.reference.get("score")) and bool(bundle.reference.get("loss"))
+    return there, "kept" if there else "missing"
+
+
+def _lineage(bundle: OpenBundle) -> Outcome:
+    data = bundle.lineage["data"]
+    return bool(data["row_hash"]), f"{data['rows']:,} rows of {data['source']}, {len(data['files'])} files"

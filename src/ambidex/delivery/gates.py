@@ -1,0 +1,122 @@
+"""Gates: the claims that a version must support before a pointer moves to it.
+
+Every gate is a claim decided by ``stats.decide``: losses on the same held-out rows, paired with the live
+version's, and counts of things that must not happen at all.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ambidex.bundle.columns import columns_of, missing_columns
+from ambidex.bundle.open import OpenBundle, replay
+from ambidex.data.table import Table
+from ambidex.delivery.material import Material, outcome
+from ambidex.delivery.train import losses
+from ambidex.errors import DataError
+from ambidex.records import GateResult, Schema
+from ambidex.settings import GateSettings
+from ambidex.stats.claim import Claim, Verdict, decide
+from ambidex.stats.compare import paired_mean
+from ambidex.stats.estimate import Estimate, exact, finite
+
+__all__ = ["judge", "paired_claim"]
+
+
+def judge(
+    challenger: OpenBundle, champion: OpenBundle | None, material: Material, settings: GateSettings
+) -> tuple[GateResult, ...]:
+    """All gates of one version.
+
+    Args:
+        challenger: The version to judge.
+        champion: The live version, scored again on the same rows; None where nothing is live.
+        material: The newest data version; its held-out fifth is what they are judged on.
+        settings: Margin and alpha, written down before the version existed.
+    """
+    rows = material.table.take(material.held_out)
+    recipe, spread = challenger.recipe, challenger.evaluation["spread"]
+    y = outcome(rows, recipe)
+    differs, _ = replay(challenger.scorer, challenger.golden)
+    gates = [_counted("golden-rows", "golden rows that come out otherwise", differs, len(challenger.golden["rows"]))]
+    try:
+        scores = score_rows(challenger, rows)
+    except DataError as error:
+        gates.append(_counted("schema", f"what does not fit the newest data: {error.message}", 1, rows.rows))
+        return tuple(gates)
+    gates.append(_counted("schema", *_schema_breaks(challenger.schema, champion, material)))
+    broken = int((~np.isfinite(scores)).sum())
+    gates.append(_counted("finite", "outputs that are no finite number", broken, rows.rows))
+    if broken:
+        return tuple(gates)
+    own = losses(y, scores, recipe.task, spread=spread)
+    constant = losses(y, np.full(len(y), challenger.evaluation["constant"]), recipe.task, spread=spread)
+    gates.append(_loss_gate("better-than-constant", "loss against a fitted constant", own - constant, 0.0, settings))
+    if champion is not None:
+        try:
+            theirs = losses(y, score_rows(champion, rows), recipe.task, spread=spread)
+        except DataError:
+            # The live version cannot score the newest rows at all; being better than a constant is the claim left.
+            return tuple(gates)
+        gates.append(
+            _loss_gate("not-worse-than-live", "loss against the live version", own - theirs, settings.margin, settings)
+        )
+    return tuple(gates)
+
+
+def score_rows(bundle: OpenBundle, rows: Table) -> NDArray[np.float64]:
+    """A version's outputs on a table's rows. Shape (rows,)."""
+    columns, _ = columns_of(rows, bundle.schema)
+    return np.asarray(bundle.scorer.score_columns(columns, rows.rows), dtype=np.float64)
+
+
+def paired_claim(measure: str, margin: float, settings: GateSettings) -> Claim:
+    """"The mean paired loss is below +margin", stated before the version is scored."""
+    return Claim(
+        measure=measure, relation="below", margin=margin, alpha=settings.alpha, target=0.0 if margin > 0 else None
+    )
+
+
+def _loss_gate(
+    name: str, measure: str, differences: NDArray[np.float64], margin: float, settings: GateSettings
+) -> GateResult:
+    claim = paired_claim(measure, margin, settings)
+    return _result(name, decide(claim, paired_mean(differences, name=measure)))
+
+
+def _counted(name: str, measure: str, count: int, n: int) -> GateResult:
+    claim = Claim(measure=measure, relation="below", margin=1)
+    return _result(name, decide(claim, exact(measure, count, n=n)))
+
+
+def _result(name: str, verdict: Verdict) -> GateResult:
+    e: Estimate = verdict.estimate
+    return GateResult(
+        name=name,
+        outcome=verdict.outcome,
+        because=f"{verdict.claim.measure}: {verdict.because}",
+        value=finite(e.value),
+        low=finite(e.low),
+        high=finite(e.high),
+        limit=verdict.claim.margin,
+    )
+
+
+def _schema_breaks(schema: Schema, champion: OpenBundle | None, material: Material) -> tuple[str, int, int]:
+    """What callers of the live version send and this one would refuse, and the other way round."""
+    lacking = missing_columns(material.table, schema)
+    if champion is None:
+        return "columns that the newest data lacks", len(lacking), len(schema.columns)
+    live = {c.name: c for c in champion.schema.columns}
+    mine = {c.name: c for c in schema.columns}
+    breaks = [name for name in mine if name not in live]
+    breaks += [name for name in live if name not in mine]
+    for name in mine.keys() & live.keys():
+        narrower = live[name].nullable and not mine[name].nullable
+        retyped = (mine[name].type == "category") != (live[name].type == "category")
+        whole_only = mine[name].type == "integer" and live[name].type == "float"
+        if narrower or retyped or whole_only:
+            breaks.append(name)
+    named = f" ({', '.join(sorted(breaks)[:4])})" if breaks else ""
+    return f"columns where callers of the live version would be refused{named}", len(breaks), len(schema.columns)

@@ -1,0 +1,138 @@
+"""The rows that a recipe trains on and is judged on, as one data version."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ambidex.data import fingerprint
+from ambidex.data.orders import customers_at
+from ambidex.data.read import read
+from ambidex.data.table import Table
+from ambidex.errors import DataError, did_you_mean
+from ambidex.records import DataManifest, Recipe
+
+__all__ = ["Material", "load", "outcome"]
+
+
+@dataclass(frozen=True)
+class Material:
+    """One data version, split.
+
+    Attributes:
+        table: Rows with a known, matured label.
+        manifest: Names the data version.
+        held_out: True for the fifth of the units that no version ever trains on, shape (rows,).
+        hashes: Row hashes, shape (rows,).
+        unlabelled: Rows left out because their label is missing.
+        immature: Rows left out because their label is not final yet.
+    """
+
+    table: Table
+    manifest: DataManifest
+    held_out: NDArray[np.bool_]
+    hashes: NDArray[np.uint64]
+    unlabelled: int = 0
+    immature: int = 0
+
+
+def load(
+    recipe: Recipe,
+    folder: Path,
+    *,
+    data: str | Path | Table | None = None,
+    horizon_s: float | None = None,
+    now: datetime | None = None,
+    parent: str | None = None,
+) -> Material:
+    """Read, prepare, drop what has no final label, split.
+
+    Args:
+        recipe: Which rows and columns.
+        folder: The workspace; a relative source lies in it.
+        data: Another source than the recipe's.
+        horizon_s: Seconds after the event time at which a label is final; None: on arrival.
+        now: Needed with ``horizon_s``.
+        parent: Fingerprint of the data version before.
+
+    Raises:
+        DataError: What reading raises; ``data.schema`` if a column of the recipe is missing;
+            ``data.too-few-rows`` if nothing with a label is left.
+    """
+    source = read(data if data is not None else resolve(recipe.data, folder))
+    table = prepared(source, recipe)
+    for name in (recipe.target, *recipe.columns):
+        if name not in table.columns:
+            raise DataError(
+                "data.schema",
+                f"{table.name} has no column {name}, which the recipe needs{did_you_mean(name, table.columns)}",
+                where=table.name,
+                found=", ".join(table.columns[:8]) + (", …" if len(table.columns) > 8 else ""),
+                do=f"rename the column back to {name}, or package the model anew",
+            )
+    labels = table.text(recipe.target) if recipe.task == "binary" else table.number(recipe.target)
+    known = np.fromiter((v is not None and v == v and v != "" for v in labels), dtype=bool, count=table.rows)
+    mature = _mature(table, recipe, horizon_s, now)
+    usable = table.take(known & mature)
+    if usable.rows < 2:
+        raise DataError(
+            "data.too-few-rows",
+            f"{usable.rows} rows of {table.name} have a final label in {recipe.target}",
+            where=table.name,
+            found=f"{int((~known).sum())} without a label, {int((known & ~mature).sum())} younger than the horizon",
+        )
+    hashes = fingerprint.row_hashes(usable)
+    manifest = fingerprint.manifest(usable, base=folder, parent=parent)
+    if recipe.prepare is not None:
+        manifest = replace(manifest, files=fingerprint.manifest(source, base=folder).files)
+    return Material(
+        table=usable,
+        manifest=manifest,
+        held_out=fingerprint.holdout(usable, recipe.key if recipe.key in usable.columns else None),
+        hashes=hashes,
+        unlabelled=int((~known).sum()),
+        immature=int((known & ~mature).sum()),
+    )
+
+
+def prepared(source: Table, recipe: Recipe) -> Table:
+    """The training table: the source itself, or what the recipe makes of it."""
+    prepare = recipe.prepare
+    if prepare is None:
+        return source
+    return customers_at(
+        source,
+        unit=prepare.unit,
+        time=prepare.time,
+        value=prepare.value,
+        horizon_days=prepare.horizon_days,
+        target=recipe.target,
+    )
+
+
+def resolve(source: str, folder: Path) -> str:
+    """A relative source as a path from here."""
+    if source.lstrip().upper().startswith("SELECT") or "://" in source:
+        return source
+    return str(folder / source)
+
+
+def outcome(table: Table, recipe: Recipe) -> NDArray[np.float64]:
+    """The label as a number: 1 for the positive label and 0 for any other, or the value. Shape (rows,)."""
+    if recipe.task == "regression":
+        return table.number(recipe.target)
+    return np.fromiter((v == recipe.positive for v in table.text(recipe.target)), dtype=np.float64, count=table.rows)
+
+
+def _mature(table: Table, recipe: Recipe, horizon_s: float | None, now: datetime | None) -> NDArray[np.bool_]:
+    if horizon_s is None or recipe.time is None:
+        return np.ones(table.rows, dtype=bool)
+    if now is None:
+        raise ValueError("a horizon needs the time of now")
+    latest = np.datetime64((now - timedelta(seconds=horizon_s)).replace(tzinfo=None))
+    mature: NDArray[np.bool_] = table.moments(recipe.time) <= latest
+    return mature

@@ -1,0 +1,131 @@
+"""Score a table with a version: rows in, file out, every row in the prediction log."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ambidex.bundle.columns import columns_of, rows_of
+from ambidex.bundle.open import OpenBundle
+from ambidex.data.table import Table
+from ambidex.errors import DataError, EnvironmentProblem, Refused, UsageError
+from ambidex.records import Schema
+
+__all__ = ["Scored", "check_out", "log_payloads", "score_table", "write_scores"]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A scored table.
+
+    Attributes:
+        ids: One id a row, unique for ever.
+        scores: P(positive) or the value, shape (rows,).
+        columns: The model's inputs as they were scored.
+        riders: Declared key, entity and time columns that the table has.
+        notes: (code, text) on cells that were read as missing.
+    """
+
+    ids: list[str]
+    scores: NDArray[np.float64]
+    columns: dict[str, NDArray[Any]]
+    riders: dict[str, NDArray[Any]]
+    notes: list[tuple[str, str]]
+
+
+def score_table(bundle: OpenBundle, table: Table, *, stamp: str) -> Scored:
+    """All rows or none.
+
+    Args:
+        bundle: The version.
+        table: Its rows.
+        stamp: Prefix of the ids, unique to this call.
+
+    Raises:
+        DataError: A row does not fit the schema.
+        Refused: ``check.opens`` if the model gives something that is no finite number.
+    """
+    columns, notes = columns_of(table, bundle.schema)
+    scores = np.asarray(bundle.scorer.score_columns(columns, table.rows), dtype=np.float64)
+    broken = ~np.isfinite(scores)
+    if broken.any():
+        raise Refused(
+            "check.opens",
+            f"the model gives no finite number for {int(broken.sum())} of {table.rows} rows",
+            where=f"data row {int(np.flatnonzero(broken)[0]) + 1}",
+        )
+    riders = {name: table.text(name) for name in bundle.schema.riders if name in table.columns}
+    width = len(str(table.rows))
+    ids = [f"{stamp}-{i:0{width}d}" for i in range(1, table.rows + 1)]
+    return Scored(ids=ids, scores=scores, columns=columns, riders=riders, notes=notes)
+
+
+def log_payloads(scored: Scored, *, schema: Schema, model: str, version: int, at: str) -> Iterator[dict[str, Any]]:
+    """What the prediction log keeps of each row."""
+    rows = rows_of(scored.columns, schema, range(len(scored.ids)))
+    for i, (row, identity, p) in enumerate(zip(rows, scored.ids, scored.scores, strict=True)):
+        riders = {name: values[i] for name, values in scored.riders.items()}
+        yield {
+            "at": at, "model": model, "version": version, "id": identity, "row": row, "riders": riders,
+            "p": float(p), "source": "score",
+        }  # fmt: skip
+
+
+def check_out(out: str | Path) -> Path:
+    """The output path, before any work is done for it.
+
+    Raises:
+        UsageError: Neither .csv nor .parquet.
+        DataError: ``data.no-out-folder``.
+    """
+    path = Path(out)
+    if path.suffix.lower() not in (".csv", ".parquet"):
+        raise UsageError(
+            "usage.value", f"cannot write scores to {path.name}", found="endings .csv and .parquet", do="--out scores.parquet"
+        )
+    if not path.parent.is_dir():
+        raise DataError(
+            "data.no-out-folder", f"the folder {path.parent} does not exist", where="--out", do=f"mkdir -p {path.parent}"
+        )
+    if path.is_dir():
+        raise DataError("data.not-a-file", f"{path} is a folder", where="--out", do="--out scores.parquet")
+    return path
+
+
+def write_scores(scored: Scored, schema: Schema, path: Path) -> None:
+    """id, declared key and entity, prediction, probability_LABEL per class, in the order of the input.
+
+    The file appears whole or not at all.
+    """
+    from pyarrow import csv, parquet
+
+    data: dict[str, Any] = {"id": scored.ids}
+    data |= {name: pa.array(list(scored.riders[name]), pa.string()) for name in scored.riders if name != schema.time}
+    if schema.task == "binary":
+        negative, positive = schema.classes
+        data["prediction"] = [positive if p >= 0.5 else negative for p in scored.scores]
+        data[f"probability_{negative}"] = 1 - scored.scores
+        data[f"probability_{positive}"] = scored.scores
+    else:
+        data["prediction"] = scored.scores
+    frame = pa.table(data)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        if path.suffix.lower() == ".csv":
+            csv.write_csv(frame, temporary)
+        else:
+            parquet.write_table(frame, temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise EnvironmentProblem("env.disk", f"cannot write {path}: {error.strerror}", where=str(path)) from error
+    finally:
+        temporary.unlink(missing_ok=True)

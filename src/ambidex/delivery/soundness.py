@@ -1,0 +1,73 @@
+"""Is the workspace sound? Chain, fold, bundles, prediction log, all read in full."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+from ambidex.bundle import seal
+from ambidex.data.frames import log_files, read_frames
+from ambidex.errors import AmbidexError
+from ambidex.ports import Place
+from ambidex.report.answer import Mark, Result
+
+__all__ = ["doctor"]
+
+SOUND_SQLITE = (3, 51, 3)
+
+
+def doctor(place: Place) -> Result:
+    """Run every check; anything found is exit 4."""
+    checks: list[dict[str, Any]] = [*place.store.check(), *_bundles(place), *_logs(place)]
+    failed = [c for c in checks if not c["passed"]]
+    warnings = []
+    if sqlite3.sqlite_version_info < SOUND_SQLITE:
+        warnings.append(
+            (
+                "old-sqlite",
+                f"SQLite {sqlite3.sqlite_version} can corrupt a WAL that is reset under a reader (mended in 3.51.3); "
+                "ambidex avoids it by holding its lock around checkpoints",
+            )
+        )
+    lines: list[tuple[Mark, str]] = [
+        ("■" if failed else "✓", f"{len(checks) - len(failed)} of {len(checks)} checks passed")
+    ]
+    lines += [("✓" if c["passed"] else "■", f"{c['name']}: {c['what']}") for c in checks]
+    return Result(
+        verb="doctor",
+        data={"healthy": not failed, "checks": checks},
+        lines=tuple(lines),
+        passed=not failed,
+        code="check.doctor" if failed else None,
+        do="restore the named files from a copy of the workspace" if failed else None,
+        warnings=tuple(warnings),
+    )
+
+
+def _bundles(place: Place) -> list[dict[str, Any]]:
+    checks = []
+    for state in place.store.models():
+        wrong = []
+        versions = place.store.versions(state.name)
+        for version in versions:
+            try:
+                seal.verify(place.blobs, version.digest)
+            except AmbidexError as error:
+                wrong.append(f"@{version.number}: {error.message}")
+        what = "; ".join(wrong) or f"{len(versions)} bundles, every file has its sealed hash"
+        checks.append({"name": f"bundles of {state.name}", "passed": not wrong, "what": what})
+    return checks
+
+
+def _logs(place: Place) -> list[dict[str, Any]]:
+    checks = []
+    for state in place.store.models():
+        rows, torn = 0, []
+        for path in log_files(place.folder / ".ambidex" / "log", state.name):
+            frames, offset = read_frames(path)
+            rows += len(frames)
+            if offset < path.stat().st_size:
+                torn.append(f"{path.name} after byte {offset:,}")
+        what = f"{rows:,} frames" + (f"; unreadable: {', '.join(torn)}" if torn else "")
+        checks.append({"name": f"prediction log of {state.name}", "passed": not torn, "what": what})
+    return checks

@@ -1,0 +1,188 @@
+"""Run a recipe: from a data version to the files of a bundle, and the key that names the run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import ambidex
+from ambidex.bundle.additive import fit_additive
+from ambidex.bundle.columns import columns_of, rows_of
+from ambidex.bundle.open import load_scorer
+from ambidex.bundle.reference import make_reference
+from ambidex.delivery.material import Material, outcome
+from ambidex.errors import DataError
+from ambidex.ports import Scorer
+from ambidex.records import DataManifest, Recipe, Schema, canonical, digest
+from ambidex.stats.discrimination import delong
+
+__all__ = ["Trained", "code_hash", "evaluate", "losses", "run_key", "train"]
+
+GOLDEN_ROWS = 48
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What one run made.
+
+    Attributes:
+        files: The bundle's files, ready to seal.
+        scorer: The model, in memory.
+        evaluation: Figures on the held-out rows.
+        summary: The few of them that listings show.
+    """
+
+    files: dict[str, bytes]
+    scorer: Scorer
+    evaluation: dict[str, Any]
+    summary: dict[str, Any]
+
+
+def code_hash(recipe: Recipe) -> str:
+    """Names recipe and program: another one makes another model from the same rows."""
+    return digest(canonical([recipe.to_json(), ambidex.__version__]))[:16]
+
+
+def run_key(manifest: DataManifest, recipe: Recipe) -> str:
+    """Idempotency key of a run: the same data, code and configuration are the same run."""
+    return f"{manifest.fingerprint}:{code_hash(recipe)}"
+
+
+def train(material: Material, recipe: Recipe, *, at_least: Schema | None = None) -> Trained:
+    """Fit on four fifths of the units, measure on the fifth that no version trains on, write the files.
+
+    Args:
+        material: The rows, split.
+        recipe: What to fit.
+        at_least: The live version's schema: what its callers may send, this version accepts too.
+
+    Raises:
+        DataError: ``data.too-few-rows`` if one side of the split is empty or has one class;
+            ``data.target-constant`` if there is nothing to learn.
+    """
+    fit_rows = material.table.take(~material.held_out)
+    test_rows = material.table.take(material.held_out)
+    y_fit, y_test = outcome(fit_rows, recipe), outcome(test_rows, recipe)
+    if len(y_test) < 2 or len(y_fit) < 2:
+        raise DataError(
+            "data.too-few-rows",
+            f"{material.table.rows} rows are too few to train on four fifths and measure on one fifth",
+            where=material.table.name,
+            do="bring at least a few hundred rows with a label",
+        )
+    if np.ptp(y_fit) == 0:
+        raise DataError(
+            "data.target-constant",
+            f"{recipe.target} has one value in all {len(y_fit)} training rows, so there is nothing to learn",
+            where=material.table.name,
+        )
+    model = _widened(fit_additive(fit_rows, recipe), at_least)
+    scorer = load_scorer(model)
+    columns, _ = columns_of(test_rows, scorer.schema.relaxed())
+    scores = np.asarray(scorer.score_columns(columns, test_rows.rows))
+    constant = float(np.mean(y_fit))
+    evaluation = {
+        **evaluate(y_test, scores, recipe.task, constant),
+        "constant": constant,
+        "spread": float(np.var(y_fit)),
+        "trained_rows": int(len(y_fit)),
+        "held_out_rows": int(len(y_test)),
+        "unlabelled": material.unlabelled,
+        "immature": material.immature,
+    }
+    reference = make_reference(
+        test_rows,
+        scorer.schema,
+        cut_on=fit_rows,
+        scores=scores,
+        losses=losses(y_test, scores, recipe.task, spread=evaluation["spread"]),
+    )
+    golden = _golden(scorer, columns, test_rows.rows)
+    lineage = {
+        "data": material.manifest.to_json(),
+        "code": code_hash(recipe),
+        "ambidex": ambidex.__version__,
+        "split": "a fifth of the units by the hash of the key, the same in every version",
+    }
+    files = {
+        "model.json": canonical(model),
+        "schema.json": canonical(scorer.schema.to_json()),
+        "recipe.json": canonical(recipe.to_json()),
+        "golden.json": canonical(golden),
+        "reference.json": canonical(reference),
+        "evaluation.json": canonical(evaluation),
+        "lineage.json": canonical(lineage),
+        "rows.u64": np.sort(material.hashes).tobytes(),
+    }
+    summary = {
+        "rows": evaluation["trained_rows"],
+        "metric": evaluation["metric"],
+        "value": evaluation["value"],
+        "low": evaluation["low"],
+        "high": evaluation["high"],
+    }
+    return Trained(files=files, scorer=scorer, evaluation=evaluation, summary=summary)
+
+
+def losses(y: NDArray[Any], scores: NDArray[Any], task: str, *, spread: float) -> NDArray[np.float64]:
+    """One loss a row, lower is better. Shape (rows,).
+
+    Yes/no: the Brier score (y - p)², in [0, 1]. Numbers: the squared error as a share of ``spread``, the
+    training target's variance, so that 1 is what predicting the mean costs.
+    """
+    squared = (np.asarray(y, dtype=np.float64) - np.asarray(scores, dtype=np.float64)) ** 2
+    return squared if task == "binary" else squared / max(spread, np.finfo(float).tiny)
+
+
+def evaluate(y: NDArray[Any], scores: NDArray[Any], task: str, constant: float) -> dict[str, Any]:
+    """Figures on rows that were not fitted: AUC with DeLong's interval and the Brier score, or R²."""
+    if task == "binary":
+        brier = float(np.mean((y - scores) ** 2))
+        base = float(np.mean(y))
+        if 0 < y.sum() < len(y):
+            fit = delong(y, scores)
+            value, low, high = fit.value, fit.low, fit.high
+        else:
+            value, low, high = None, None, None
+        return {"metric": "auc", "value": value, "low": low, "high": high, "brier": brier, "base_rate": base}
+    residual = float(np.mean((y - scores) ** 2))
+    total = float(np.mean((y - constant) ** 2))
+    r2 = 1 - residual / total if total > 0 else None
+    return {"metric": "r2", "value": r2, "low": None, "high": None, "rmse": residual**0.5, "base_rate": constant}
+
+
+def _widened(model: dict[str, Any], at_least: Schema | None) -> dict[str, Any]:
+    """The model with every column nullable, or a fraction, where the live version's is."""
+    if at_least is None:
+        return model
+    live = {c.name: c for c in at_least.columns}
+    columns = []
+    for column in model["schema"]["columns"]:
+        before = live.get(column["name"])
+        if before is not None:
+            column = {**column, "nullable": column["nullable"] or before.nullable}
+            if (column["type"], before.type) == ("integer", "float"):
+                column["type"] = "float"
+        columns.append(column)
+    return {**model, "schema": {**model["schema"], "columns": columns}}
+
+
+def _golden(scorer: Scorer, columns: Mapping[str, Any], rows: int) -> dict[str, Any]:
+    """Held-out rows, evenly spaced, and the awkward ones: missing, never seen, far outside."""
+    chosen = np.unique(np.linspace(0, rows - 1, num=min(rows, GOLDEN_ROWS)).astype(int))
+    golden = rows_of(columns, scorer.schema.relaxed(), [int(i) for i in chosen])
+    base = golden[0]
+    for column in scorer.schema.columns:
+        if column.nullable:
+            golden.append({**base, column.name: None})
+        if column.type == "category":
+            golden.append({**base, column.name: "never seen before"})
+        else:
+            golden += [{**base, column.name: extreme} for extreme in (0.0, -1e12, 1e12)]
+    golden = [json.loads(canonical(row)) for row in golden]
+    return {"rows": golden, "expected": [scorer.score(row) for row in golden]}

@@ -1,0 +1,51 @@
+"""What a serving worker asks of the workspace: which version is live, and to open it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+from ambidex.bundle.open import OpenBundle
+from ambidex.records import POINTERS
+from ambidex.workspace import Workspace, open_workspace
+
+__all__ = ["Desk"]
+
+
+class Desk:
+    """Made inside each worker, after the fork; opens its own connection.
+
+    Attributes:
+        folder: The workspace.
+        names: Models to serve; empty for all that have a live version.
+    """
+
+    def __init__(self, folder: Path, names: Sequence[str]) -> None:
+        self.folder = folder
+        self.names = list(names)
+
+    @cached_property
+    def _workspace(self) -> Workspace:
+        return open_workspace(self.folder)
+
+    def resolve(self) -> dict[str, dict[str, int | None]]:
+        """Each model's pointers, as they stand now."""
+        wanted = set(self.names)
+        return {
+            state.name: {pointer: getattr(state, pointer) for pointer in POINTERS}
+            for state in self._workspace.store.models()
+            if not wanted or state.name in wanted
+        }
+
+    def open_version(self, model: str, number: int) -> OpenBundle:
+        """Verify, try in a child, load: slow, and never on the event loop."""
+        from ambidex.bundle.open import open_bundle
+
+        workspace = self._workspace
+        return open_bundle(workspace.blobs, workspace.store.version(model, number).digest)
+
+    def __repr__(self) -> str:
+        return f"Desk({self.folder.name}, {self.names or 'all'})"
+
+

@@ -1,0 +1,153 @@
+"""open(where): find the workspace and choose its edges. Nothing else."""
+
+from __future__ import annotations
+
+import getpass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+
+from ambidex.errors import EnvironmentProblem
+from ambidex.ports import Blobs, Clock, Store
+from ambidex.settings import FILE, Settings, quoted, read_settings
+
+__all__ = ["Workspace", "create", "find", "now", "open_workspace"]
+
+HIDDEN = ".ambidex"
+
+
+def now() -> datetime:
+    """The clock of the journeys; tests pass another."""
+    return datetime.now(UTC)
+
+
+def who() -> str:
+    """The operating system's user."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
+@dataclass
+class Workspace:
+    """A folder with its settings and its edges.
+
+    Attributes:
+        folder: Where ambidex.toml lies.
+        settings: Validated when the workspace was opened.
+        clock: Where times come from.
+    """
+
+    folder: Path
+    settings: Settings
+    clock: Clock = field(default=now)
+
+    @cached_property
+    def store(self) -> Store:
+        """The events and their fold."""
+        from ambidex.edges.sql import SqlStore
+
+        return SqlStore(self.hidden / "meta.sqlite", clock=self.clock, by=who())
+
+    @cached_property
+    def blobs(self) -> Blobs:
+        """The sealed bytes."""
+        from ambidex.edges.files import FileBlobs
+
+        return FileBlobs(self.hidden / "blobs")
+
+    @property
+    def hidden(self) -> Path:
+        """Where ambidex keeps what is its own."""
+        return self.folder / HIDDEN
+
+    @property
+    def log_folder(self) -> Path:
+        """The prediction log."""
+        return self.hidden / "log"
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self.settings.name or self.folder.name
+
+
+def find(at: Path | str | None) -> Path | None:
+    """The workspace's folder: ``at`` itself, or the current folder or the nearest one above."""
+    if at is not None:
+        folder = Path(at).resolve()
+        return folder if (folder / FILE).is_file() else None
+    here = Path.cwd()
+    return next((f for f in (here, *here.parents) if (f / FILE).is_file()), None)
+
+
+def open_workspace(at: Path | str | None = None, *, clock: Clock = now) -> Workspace:
+    """The workspace there.
+
+    Raises:
+        EnvironmentProblem: ``env.no-workspace``, ``env.newer-workspace``, ``env.broken-workspace``.
+        UsageError: ``usage.config``.
+    """
+    folder = find(at)
+    if folder is None:
+        where = Path(at).resolve() if at is not None else Path.cwd()
+        raise EnvironmentProblem(
+            "env.no-workspace",
+            f"{where} is not an ambidex workspace" + ("" if at is not None else ", nor is a folder above it"),
+            found=f"no {FILE}",
+            do="ambidex init",
+        )
+    if not (folder / HIDDEN).is_dir():
+        raise EnvironmentProblem(
+            "env.broken-workspace",
+            f"{folder} has {FILE} but no {HIDDEN} folder",
+            where=str(folder),
+            do="restore the folder from its copy, or start a new one with: ambidex init NAME",
+        )
+    return Workspace(folder=folder, settings=read_settings(folder), clock=clock)
+
+
+def create(folder: Path, *, clock: Clock = now) -> Workspace:
+    """Make a workspace in a folder that holds none.
+
+    Raises:
+        EnvironmentProblem: ``env.workspace-exists``, ``env.disk``.
+    """
+    if (folder / FILE).exists():
+        raise EnvironmentProblem(
+            "env.workspace-exists", f"{folder} is a workspace already", where=str(folder), do="ambidex status"
+        )
+    try:
+        for part in (folder, folder / "data", folder / "reports", folder / HIDDEN, folder / HIDDEN / "log"):
+            part.mkdir(parents=True, exist_ok=True)
+        (folder / HIDDEN).chmod(0o700)
+        workspace = Workspace(folder=folder, settings=Settings(name=folder.resolve().name), clock=clock)
+        if not workspace.store.events():
+            workspace.store.append(verb="init", body={"name": workspace.name})
+        # The settings go last: a folder without them is no workspace yet, and `init` there goes on.
+        temporary = folder / f"{FILE}.new"
+        temporary.write_text(_TEMPLATE.format(name=quoted(workspace.name)), encoding="utf-8")
+        temporary.replace(folder / FILE)
+    except OSError as error:
+        raise EnvironmentProblem(
+            "env.disk", f"cannot make a workspace in {folder}: {error.strerror}", where=str(folder)
+        ) from error
+    return workspace
+
+
+_TEMPLATE = """\
+# What only people know. `ambidex package` adds a [models.NAME] here; an unknown key is an error.
+name = {name}
+
+# [questions.leaving]
+# wording = "Why do customers leave?"
+# who = "Head of service"
+# by = "2027-01-31"
+
+# [gates]
+# margin = 0.005     # how much worse the loss may be than the live version's
+# max_age = "7d"     # how long a verdict stays fresh
+"""
+
