@@ -31,6 +31,7 @@ __all__ = [
     "Refused",
     "UsageError",
     "did_you_mean",
+    "explain",
     "nearest",
 ]
 
@@ -202,6 +203,7 @@ CODES: dict[str, str] = {
     # usage, exit 2
     "usage.command": "There is no such verb. `ambidex --help` lists them.",
     "usage.option": "The verb has no such option, or the option lacks its value.",
+    "usage.argument": "The verb lacks an argument, or there is one too many; `ambidex VERB --help` lists them.",
     "usage.value": "The option cannot take this value; the message names the range it takes.",
     "usage.type": "An argument has the wrong type; the message names what it may be.",
     "usage.name": "Names of models take a to z, 0 to 9, `_` and `-`, 1 to 64 of them.",
@@ -295,3 +297,23 @@ CODES: dict[str, str] = {
     # our bug, exit 1
     "internal.bug": "This is our bug, not yours. Run again with --debug and report what it prints.",
 }
+
+
+def explain(code: str) -> str:
+    """What a code means, and what to do.
+
+    Raises:
+        UsageError: ``usage.code`` with the nearest codes.
+
+    >>> explain("data.no-column")
+    'There is no such column. The nearest names are suggested.'
+    """
+    if code in CODES:
+        return CODES[code]
+    near = nearest(code, CODES)
+    raise UsageError(
+        "usage.code",
+        f"there is no error code {code!r}{did_you_mean(code, CODES)}",
+        found=f"near it: {', '.join(near)}" if near else f"{len(CODES)} codes, such as data.no-column",
+        do=f"ambidex help {near[0] if near else 'data.no-column'}",
+    )

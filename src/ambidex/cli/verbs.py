@@ -1,0 +1,459 @@
+"""Every verb of the command line: its group, its one line, its options, its examples.
+
+One table, read by the parser, by ``--help`` and by ``ambidex help``. Only what the road
+implements stands here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+__all__ = ["EVERYWHERE", "GROUPS", "VERBS", "Verb", "everywhere"]
+
+GROUPS = ("Explore", "Deliver", "Run", "Advise")
+EVERYWHERE = "-C DIR, --json, --quiet, --verbose, --debug, --no-color"
+
+
+# Click's own base is generic to the type checker only from 8.2 on, and never at run time.
+if TYPE_CHECKING:
+    _Type = click.ParamType[Any]
+else:
+    _Type = click.ParamType
+
+
+class Number(_Type):
+    """A finite number, strictly between two bounds where they are given."""
+
+    name = "number"
+
+    def __init__(self, above: float | None = None, below: float | None = None) -> None:
+        self.above, self.below = above, below
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            self.fail(f"{value!r} is not a number", param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number", param, ctx)
+        if self.above is not None and self.below is not None and not self.above < number < self.below:
+            self.fail(f"{value} is not between {self.above:g} and {self.below:g}", param, ctx)
+        if self.above is not None and not self.above < number:
+            self.fail(f"{value} is not above {self.above:g}", param, ctx)
+        return number
+
+
+class Whole(_Type):
+    """A whole number between two bounds, both allowed."""
+
+    name = "whole number"
+
+    def __init__(self, low: int, high: int) -> None:
+        self.low, self.high = low, high
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            number = int(value)
+        except (TypeError, ValueError):
+            self.fail(f"{value!r} is not a whole number", param, ctx)
+        if not self.low <= number <= self.high:
+            self.fail(f"{value} is not in {self.low} to {self.high}", param, ctx)
+        return number
+
+
+class Shares(_Type):
+    """`A=.5,B=.5`: the planned share of each arm."""
+
+    name = "shares"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, float]:
+        if isinstance(value, dict):
+            return value
+        shares: dict[str, float] = {}
+        for part in str(value).split(","):
+            arm, _, share = part.rpartition("=")
+            try:
+                number = float(share)
+            except ValueError:
+                number = math.nan
+            if not arm or arm in shares or not 0 < number < math.inf:
+                self.fail(f"{value!r} does not read as A=.5,B=.5", param, ctx)
+            shares[arm] = number
+        if abs(sum(shares.values()) - 1) > 1e-6:
+            self.fail(f"the shares add up to {sum(shares.values()):g}, not to 1", param, ctx)
+        return shares
+
+
+class Forms(_Type):
+    """`html,md`: file forms, at least one."""
+
+    name = "forms"
+    known = ("html", "md")
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        forms = tuple(dict.fromkeys(part.strip() for part in str(value).split(",")))
+        for form in forms:
+            if form not in self.known:
+                self.fail(f"{form!r} is none of {', '.join(self.known)}", param, ctx)
+        return forms
+
+
+class Fact(_Type):
+    """`ID=VALUE`: an answer to a question of ``next --ask``."""
+
+    name = "fact"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        name, equals, said = str(value).partition("=")
+        if not (name and equals and said):
+            self.fail(f"{value!r} does not read as ID=VALUE", param, ctx)
+        return str(value)
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A verb of the command line.
+
+    Attributes:
+        name: As typed; the Python function has the same name.
+        group: Heading in ``--help``.
+        summary: One line.
+        params: Its arguments and options; arguments go to the function by position.
+        examples: Commands that show it.
+        notes: What the reader must know beside the options, a line each.
+        markdown: True if ``--md`` prints the answer as Markdown.
+    """
+
+    name: str
+    group: str
+    summary: str
+    params: Sequence[click.Parameter] = ()
+    examples: Sequence[str] = ()
+    notes: Sequence[str] = ()
+    markdown: bool = False
+
+
+def _argument(name: str, *, required: bool = True, many: bool = False) -> click.Argument:
+    return click.Argument([name], required=required, nargs=-1 if many else 1, metavar=name.upper())
+
+
+def _option(name: str, metavar: str | None, text: str, **settings: Any) -> click.Option:
+    return click.Option([name], metavar=metavar, help=text, **settings)
+
+
+def _flag(name: str, text: str) -> click.Option:
+    return click.Option([name], is_flag=True, help=text)
+
+
+def _many(name: str, metavar: str, text: str, **settings: Any) -> click.Option:
+    return click.Option([name], metavar=metavar, help=f"{text} Repeat for more.", multiple=True, **settings)
+
+
+def _table(explore: bool = True) -> list[str]:
+    text = ["TABLE is a CSV, Parquet or Arrow file, a folder or glob of them, or a SELECT in quotes."]
+    if explore:
+        text.append("In a workspace the answer is kept under a name, answer/12.")
+    return text
+
+
+REF = "REF is NAME@4, NAME@live, NAME@candidate or NAME@previous."
+
+VERBS: dict[str, Verb] = {
+    verb.name: verb
+    for verb in (
+        Verb(
+            "profile",
+            "Explore",
+            "what is in this table, and what is wrong with it",
+            [
+                _argument("table"),
+                _option("--target", "COL", "The outcome: look at the others with it in mind."),
+            ],
+            ["ambidex profile customers.csv", "ambidex profile customers.csv --target Churn"],
+            _table(),
+            markdown=True,
+        ),
+        Verb(
+            "drivers",
+            "Explore",
+            "what factors go with the outcome, and how much",
+            [
+                _argument("table"),
+                _option("--target", "COL", "The outcome.", required=True),
+                _option("--positive", "VALUE", "The label that counts as yes, as the file writes it."),
+                _many("--exclude", "COL", "Leave this column out."),
+                _many("--keep", "COL", "Keep this column though it looks like an id or a leak."),
+                _option("--time", "COL", "When the row was known."),
+            ],
+            ["ambidex drivers customers.csv --target Churn --positive Yes"],
+            _table(),
+            markdown=True,
+        ),
+        Verb(
+            "experiment",
+            "Explore",
+            "is there a difference between the groups of a test",
+            [
+                _argument("table"),
+                _option("--group", "COL", "The column that holds the arm.", required=True),
+                _many("--metric", "SPEC", "What is compared: col, col:share, num/den.", required=True),
+                _option("--control", "LABEL", "The arm that the others are compared with."),
+                _option("--unit", "COL", "Who was assigned, where one has several rows."),
+                _option("--shares", "A=.5,B=.5", "Planned share of each arm; equal if not said.", type=Shares()),
+                _option(
+                    "--alpha",
+                    "A",
+                    "Error rate, between 0 and 1.",
+                    type=Number(0, 1),
+                    default=0.05,
+                    show_default=True,
+                ),
+                _flag("--anytime", "Bounds that hold however often you look."),
+                _option("--margin", "M", "A difference smaller than this does not matter.", type=Number()),
+                _many("--secondary", "SPEC", "Reported beside the metric, decides nothing."),
+                _many("--guardrail", "SPEC:MARGIN", "Must not be worse by more than the margin."),
+            ],
+            [
+                "ambidex experiment cookie_cats.csv --group version --metric retention_7:share --control gate_30",
+                "ambidex experiment shop.csv --group arm --metric spend --unit user --guardrail refund:share:0.01",
+            ],
+            _table(),
+            markdown=True,
+        ),
+        Verb(
+            "report",
+            "Explore",
+            "a page for stakeholders from one answer or several",
+            [
+                _argument("answer", many=True),
+                _option(
+                    "--to",
+                    "FORMS",
+                    "html, md, or both with a comma.",
+                    type=Forms(),
+                    default="html",
+                    show_default=True,
+                ),
+                _option("--out", "FILE", "Where to write it; reports/ of the workspace if not said."),
+            ],
+            ["ambidex report answer/2", "ambidex report answer/2 answer/3 --to html,md"],
+        ),
+        Verb(
+            "package",
+            "Deliver",
+            "turn an answer into a package with tests, recipe and bundle",
+            [_argument("source"), _option("--name", "NAME", "The model's name: a-z, 0-9, _ and -.", required=True)],
+            ["ambidex package answer/2 --name churn"],
+            ["SOURCE is an answer that carries a model (answer/2, from `drivers`)."],
+        ),
+        Verb(
+            "train",
+            "Deliver",
+            "run the recipe: a new version",
+            [_argument("name"), _option("--data", "TABLE", "Other rows than the recipe's.")],
+            ["ambidex train churn", "ambidex train churn --data data/march.csv"],
+        ),
+        Verb("test", "Deliver", "contract tests of a version", [_argument("ref")], ["ambidex test churn@1"], [REF]),
+        Verb(
+            "gate",
+            "Deliver",
+            "may this version go live: a verdict per gate",
+            [
+                _argument("ref"),
+                _option("--waive", "GATE", "Let this gate pass whatever it says; kept in the log."),
+                _option("--reason", "TEXT", "Why it is waived."),
+            ],
+            ["ambidex gate churn@2", 'ambidex gate churn@2 --waive better --reason "law changes on Monday"'],
+            [REF, "Exit 4 unless every gate is supported or waived."],
+        ),
+        Verb(
+            "promote",
+            "Deliver",
+            "move a pointer to a version that passed its gates",
+            [
+                _argument("ref"),
+                _option(
+                    "--to",
+                    "WHERE",
+                    "staging, shadow, canary or live.",
+                    type=click.Choice(["staging", "shadow", "canary", "live"]),
+                    required=True,
+                ),
+                _flag("--dry-run", "Say what would happen, change nothing."),
+            ],
+            ["ambidex promote churn@2 --to live"],
+            [REF, "Exit 4, and nothing moves, unless the gates passed."],
+        ),
+        Verb(
+            "rollback",
+            "Deliver",
+            "back to the last version that passed",
+            [
+                _argument("name"),
+                _option("--to", "N", "To this version.", type=Whole(1, 10**9)),
+                _flag("--dry-run", "Say what would happen, change nothing."),
+            ],
+            ["ambidex rollback churn"],
+            ["Pauses retraining until `ambidex resume NAME`. Nothing is lost: promote goes forward again."],
+        ),
+        Verb(
+            "serve",
+            "Deliver",
+            "answer over HTTP",
+            [
+                _argument("name", required=False, many=True),
+                _option("--host", "HOST", "Address to bind.", default="127.0.0.1", show_default=True),
+                _option(
+                    "--port",
+                    "PORT",
+                    "0 takes a free one.",
+                    type=Whole(0, 65535),
+                    default=8377,
+                    show_default=True,
+                ),
+                _option("--workers", "N", "Processes.", type=Whole(1, 1024), default=1, show_default=True),
+            ],
+            ["ambidex serve churn", "ambidex serve --port 9000 --workers 2"],
+            ["Without a name every live model is served. Ctrl-C stops it."],
+        ),
+        Verb(
+            "score",
+            "Deliver",
+            "predictions for every row of a table",
+            [
+                _argument("name"),
+                _argument("table"),
+                _option("--out", "FILE", "A .csv or .parquet file.", required=True),
+            ],
+            ["ambidex score churn customers.csv --out scores.parquet"],
+            _table(explore=False),
+        ),
+        Verb(
+            "models",
+            "Deliver",
+            "versions, differences, who moved what and why",
+            [
+                click.Argument(
+                    ["what"],
+                    required=False,
+                    default="ls",
+                    type=click.Choice(["ls", "show", "diff", "log"]),
+                    metavar="[ls|show|diff|log]",
+                ),
+                _argument("ref", required=False),
+                _argument("other", required=False),
+            ],
+            [
+                "ambidex models ls",
+                "ambidex models show churn@live",
+                "ambidex models diff churn@1 churn@2",
+                "ambidex models log churn",
+            ],
+        ),
+        Verb(
+            "monitor",
+            "Run",
+            "one pass over what was predicted: quality, drift, performance",
+            [_argument("name"), _option("--ack", "ID", "Acknowledge this alert.")],
+            ["ambidex monitor churn", "ambidex monitor churn --ack 3"],
+        ),
+        Verb(
+            "feedback",
+            "Run",
+            "what really happened, from a table of late labels",
+            [
+                _argument("name"),
+                _argument("table"),
+                _option("--id", "COL", "The column with the ids that predictions carry.", required=True),
+                _option("--label", "COL", "The column with the outcome.", required=True),
+            ],
+            ["ambidex feedback churn outcomes.csv --id id --label churned"],
+        ),
+        Verb(
+            "drift",
+            "Run",
+            "this table against what the live version was trained on",
+            [_argument("name"), _argument("table")],
+            ["ambidex drift churn data/march.csv"],
+            ["Exit 4 if a column lies outside its margin."],
+        ),
+        Verb(
+            "retrain",
+            "Run",
+            "one step of the loop: new rows, a new version, its gates",
+            [_argument("name")],
+            ["ambidex retrain churn"],
+            ["Safe to repeat from cron: without new rows it says so and exits 0."],
+        ),
+        Verb("resume", "Run", "end the pause of retraining", [_argument("name")], ["ambidex resume churn"]),
+        Verb(
+            "init",
+            "Run",
+            "make a workspace",
+            [_argument("folder", required=False)],
+            ["ambidex init churn", "cd churn"],
+        ),
+        Verb(
+            "demo",
+            "Run",
+            "the whole road on real data, or on your table",
+            [
+                _argument("table", required=False),
+                _option("--target", "COL", "The outcome in your table."),
+                _option("--folder", "DIR", "Where to; a new folder in this one if not said."),
+            ],
+            ["ambidex demo", "ambidex demo customers.csv --target Churn"],
+        ),
+        Verb("status", "Run", "what is live, what rings, what is paused", (), ["ambidex status"]),
+        Verb(
+            "doctor",
+            "Run",
+            "is everything in the workspace what was written",
+            (),
+            ["ambidex doctor"],
+            ["Exit 4 if anything is found."],
+        ),
+        Verb(
+            "help",
+            "Run",
+            "what an error code means",
+            [_argument("code", required=False)],
+            ["ambidex help data.no-column", "ambidex help drivers"],
+        ),
+        Verb(
+            "next",
+            "Advise",
+            "exploration or delivery, whose work it is, the first task",
+            [
+                _flag("--ask", "Ask only what could change the answer."),
+                _many("--answer", "ID=VALUE", "Answer a question.", type=Fact()),
+            ],
+            ["ambidex next", "ambidex next --ask", "ambidex next --answer A3=sustained"],
+        ),
+    )
+}
+
+
+def everywhere(remember: Any) -> list[click.Option]:
+    """The options that every verb takes, before it or after it.
+
+    Args:
+        remember: Callback ``(context, parameter, value)`` that keeps what was said.
+    """
+    settings: dict[str, Any] = {"expose_value": False, "callback": remember, "hidden": True}
+    return [
+        click.Option(["-C", "start"], metavar="DIR", help="Run as if started in DIR.", **settings),
+        click.Option(["--json", "json"], is_flag=True, help="One JSON document.", **settings),
+        click.Option(["--md", "markdown"], is_flag=True, help="The answer as Markdown.", **settings),
+        click.Option(["--quiet", "quiet"], is_flag=True, help="The result only.", **settings),
+        click.Option(["--verbose", "verbose"], is_flag=True, help="All the numbers.", **settings),
+        click.Option(["--debug", "debug"], is_flag=True, help="Show where an error came from.", **settings),
+        click.Option(["--no-color", "no_color"], is_flag=True, help="No colours.", **settings),
+    ]
