@@ -46,17 +46,20 @@ class Layout:
     names: tuple[str, ...]
 
 
-def read_csv(path: Path, content: Content) -> tuple[pa.Table, list[tuple[str, str]]]:
-    """All cells as text, an empty cell as null; and cautions about encoding and names.
+def read_csv(path: Path, content: Content) -> tuple[pa.Table, list[tuple[str, str]], int | None]:
+    """All cells as text, an empty cell as null; cautions about encoding and names; and the first row's line.
+
+    The line is None where rows and lines do not go together (blank lines, line breaks in quotes).
 
     Raises:
         DataError: ``data.empty``, ``data.ragged``, ``data.quote``, ``data.duplicate-column``,
             ``data.encoding``, ``data.format``, each with the line.
     """
     cautions: list[tuple[str, str]] = []
-    encoding = _encoding(path, content, cautions)
+    encoding, lines = _encoding(path, content, cautions)
     if encoding == "utf-8":
-        return _read_utf8(path, path, cautions)
+        table = _read_utf8(path, path, cautions)
+        return table, cautions, 2 if lines == table.num_rows + 1 else None
     fd, temporary = tempfile.mkstemp(prefix="ambidex-", suffix=".csv")
     try:
         with os.fdopen(fd, "w", encoding="utf-8", newline="") as out, path.open("rb") as source:
@@ -64,7 +67,7 @@ def read_csv(path: Path, content: Content) -> tuple[pa.Table, list[tuple[str, st
             while chunk := source.read(1 << 20):
                 out.write(decoder(chunk, False))
             out.write(decoder(b"", True))
-        return _read_utf8(Path(temporary), path, cautions)
+        return _read_utf8(Path(temporary), path, cautions), cautions, None
     except UnicodeDecodeError as e:
         raise DataError(
             "data.encoding",
@@ -74,7 +77,7 @@ def read_csv(path: Path, content: Content) -> tuple[pa.Table, list[tuple[str, st
             do="save it as UTF-8",
         ) from e
     finally:
-        os.unlink(temporary)
+        Path(temporary).unlink()
 
 
 def sniff(sample: list[str]) -> str:
@@ -99,12 +102,13 @@ def sniff(sample: list[str]) -> str:
     return best
 
 
-def _encoding(path: Path, content: Content, cautions: list[tuple[str, str]]) -> str:
+def _encoding(path: Path, content: Content, cautions: list[tuple[str, str]]) -> tuple[str, int]:
+    """The encoding to read in, with a caution if it is guessed; and the number of lines."""
     if content.encoding in ("utf-16", "utf-32"):
         cautions.append(("data.encoding", f"{path.name} is {content.encoding.upper()}; read as that"))
-        return content.encoding
+        return content.encoding, 0
     decoder = codecs.getincrementaldecoder("utf-8")()
-    line = 1
+    line, last = 1, b""
     with path.open("rb") as file:
         while chunk := file.read(1 << 20):
             if b"\x00" in chunk:
@@ -128,16 +132,17 @@ def _encoding(path: Path, content: Content, cautions: list[tuple[str, str]]) -> 
                         "(Latin-1), which is a guess: check names with accents, or save it as UTF-8",
                     )
                 )
-                return WESTERN
+                return WESTERN, 0
             line += chunk.count(b"\n")
+            last = chunk[-1:]
     try:
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         cautions.append(
             ("data.encoding", f"{path.name} ends in the middle of a character; read as Windows-1252 (Latin-1)")
         )
-        return WESTERN
-    return "utf-8"
+        return WESTERN, 0
+    return "utf-8", line - (last == b"\n")
 
 
 def _decoder(encoding: str) -> Callable[[bytes, bool], str]:
@@ -148,7 +153,7 @@ def _decoder(encoding: str) -> Callable[[bytes, bool], str]:
     return lambda data, final: codecs.charmap_decode(data, "strict", table)[0]
 
 
-def _read_utf8(path: Path, shown: Path, cautions: list[tuple[str, str]]) -> tuple[pa.Table, list[tuple[str, str]]]:
+def _read_utf8(path: Path, shown: Path, cautions: list[tuple[str, str]]) -> pa.Table:
     layout = _layout(path, shown, cautions)
     try:
         table = _by_python(path, layout) if len(layout.names) > WIDE else _by_duckdb(path, layout)
@@ -165,7 +170,7 @@ def _read_utf8(path: Path, shown: Path, cautions: list[tuple[str, str]]) -> tupl
             found=f"{len(layout.names)} columns: {', '.join(layout.names[:8])}",
             do="check what wrote it: a table needs rows",
         )
-    return table, cautions
+    return table
 
 
 class _Objection(Exception):

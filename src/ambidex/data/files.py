@@ -42,7 +42,7 @@ class Content:
     """What a file holds by its first bytes.
 
     Attributes:
-        kind: ``csv``, ``parquet`` or ``arrow``.
+        kind: ``csv``, ``parquet``, ``arrow`` or ``arrow-stream``.
         encoding: For ``csv``: ``utf-8``, ``utf-8-sig``, ``utf-16`` or ``utf-32``, from its byte order mark.
     """
 
@@ -156,9 +156,8 @@ def look(path: Path) -> Content:
             if what in ("parquet", "arrow"):
                 return Content(what)
             raise _not_a_table(path, f"it is {what}", head)
-    if head.startswith((b"\xff\xff\xff\xff", b"\x18\x00\x00\x00")) and b"schema" not in head[:4]:
-        if head[:4] == b"\xff\xff\xff\xff":
-            return Content("arrow-stream")
+    if head.startswith(b"\xff\xff\xff\xff") and b"\x00" in head[:16]:
+        return Content("arrow-stream")
     for mark, encoding in (
         (codecs.BOM_UTF8, "utf-8-sig"),
         (codecs.BOM_UTF32_LE, "utf-32"),

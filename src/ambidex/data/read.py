@@ -11,14 +11,13 @@ from typing import Any
 import pyarrow as pa
 
 from ambidex.data.csvfile import read_csv
-from ambidex.data.files import Content, look, missing_file, snapshot
+from ambidex.data.files import look, snapshot
 from ambidex.data.table import Table
 from ambidex.errors import DataError, NotFound, UsageError
 
-__all__ = ["read"]
+__all__ = ["read", "read_file"]
 
 ENDINGS = (".csv", ".tsv", ".txt", ".parquet", ".pq", ".arrow", ".feather", ".ipc")
-INFLATED = 16 << 30
 SELECT = re.compile(r"\s*(?:select|with|from)\s", re.IGNORECASE)
 MAY_BE = (
     "a path to a CSV, Parquet or Arrow file, a folder or glob of them, a SELECT, "
@@ -74,7 +73,11 @@ def _read_path(text: str, argument: str) -> Table:
     if path.is_dir():
         return _read_many(text, _inside(path))
     if not path.exists() and glob.has_magic(text):
-        found = sorted(Path(p) for p in glob.glob(str(path), recursive=True) if Path(p).is_file())
+        found = sorted(
+            Path(p)
+            for p in glob.iglob(str(path), recursive=True)  # noqa: PTH207  # an absolute pattern
+            if Path(p).is_file()
+        )
         if not found:
             raise NotFound(
                 "data.no-file",
@@ -84,7 +87,7 @@ def _read_path(text: str, argument: str) -> Table:
                 do=f"ls {path.parent}",
             )
         return _read_many(text, found)
-    arrow, cautions = read_file(path)
+    arrow, cautions, first_line = read_file(path)
     return Table(
         name=path.name,
         source=text,
@@ -92,21 +95,23 @@ def _read_path(text: str, argument: str) -> Table:
         cautions=tuple(cautions),
         origin={"source": text, "prepare": None},
         files=(str(path),),
+        first_line=first_line,
     )
 
 
-def read_file(path: Path) -> tuple[pa.Table, list[tuple[str, str]]]:
-    """One file's columns, and cautions."""
+def read_file(path: Path) -> tuple[pa.Table, list[tuple[str, str]], int | None]:
+    """One file's columns, cautions, and the line of its first row, where that is known."""
     before = snapshot(path)
     content = look(path)
+    first_line: int | None = None
     if content.kind == "csv":
-        arrow, cautions = read_csv(path, content)
+        arrow, cautions, first_line = read_csv(path, content)
     else:
         from ambidex.data.columnar import read_columnar
 
         arrow, cautions = read_columnar(path, content.kind)
     before.verify()
-    return arrow, cautions
+    return arrow, cautions, first_line
 
 
 def _inside(folder: Path) -> list[Path]:
@@ -133,7 +138,7 @@ def _read_many(text: str, files: Sequence[Path]) -> Table:
     tables: list[pa.Table] = []
     cautions: list[tuple[str, str]] = []
     for file in files:
-        arrow, said = read_file(file)
+        arrow, said, _ = read_file(file)
         tables.append(_aligned(arrow, tables[0], file, files[0]) if tables else arrow)
         cautions += said
     name = Path(text).name or text
@@ -183,6 +188,3 @@ def _differing_types(tables: Sequence[pa.Table], files: Sequence[Path]) -> DataE
                     do="write the files with one type for the column",
                 )
     return DataError("data.schema", "the files' columns differ in type", where=str(files[0].parent))
-
-
-__all__ += ["Content", "missing_file"]

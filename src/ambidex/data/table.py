@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.types as pt
 
-from ambidex.data.numbers import parse
+from ambidex.data.cells import Cells
+from ambidex.data.numbers import Parsed, parse
 from ambidex.data.spelling import spell
 from ambidex.errors import DataError, NotFound, did_you_mean
 
@@ -37,6 +38,7 @@ class Table:
         origin: How the table is made from its source: ``source``, ``prepare``.
         caller: ``pandas``, ``polars``, ``pyarrow`` or empty: the type that answers give back.
         files: Files that were read.
+        first_line: Line of the file on which the first row stands, where every row is one line; else None.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Table:
     origin: dict[str, Any] = field(default_factory=dict)
     caller: str = ""
     files: tuple[str, ...] = ()
+    first_line: int | None = None
     _cache: dict[tuple[str, str], Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -85,26 +88,42 @@ class Table:
         Text is read by ``numbers.parse``; a column that says only true and false gives 1 and 0; times
         give NaN. ``facts(name)`` counts what was not read.
         """
-        return self._once("number", name, self._number)
+        numbers: Floats = self._once("number", name, self._number)
+        return numbers
 
     def text(self, name: str) -> Objects:
         """A column as labels, spelled as the file writes them; None where missing or blank. Shape (rows,).
 
         Whole floats and integers are both ``1``; Booleans of a typed file are ``True`` and ``False``.
         """
-        return self._once("text", name, self._text)
+        texts: Objects = self._once("text", name, self._text)
+        return texts
 
     def spelled(self, name: str) -> pa.Array:
         """A column as Arrow strings, white space kept, null for null."""
         spelled: pa.Array = self._once("spelled", name, lambda n: spell(self.arrow.column(n)))
         return spelled
 
-    def time(self, name: str) -> Times:
+    def cells(self, name: str) -> Cells:
+        """A column by its different values as text."""
+        cells: Cells = self._once("cells", name, lambda n: Cells.of(self.spelled(n)))
+        return cells
+
+    def parsed(self, name: str) -> Parsed:
+        """What each different value of a text column reads as, one for each of ``cells(name).levels``."""
+        parsed: Parsed = self._once("parsed", name, lambda n: parse(self.cells(n).levels))
+        return parsed
+
+    def times(self, name: str) -> Times:
         """A column as times in UTC, and how they were read; see ``data/times.py``."""
         from ambidex.data.times import read_times
 
-        times: Times = self._once("time", name, lambda n: read_times(self.arrow.column(n), self.spelled(n)))
+        times: Times = self._once("times", name, lambda n: read_times(self.arrow.column(n), self.cells(n)))
         return times
+
+    def moments(self, name: str) -> np.ndarray[Any, np.dtype[np.datetime64]]:
+        """A column as datetime64[us] in UTC, NaT where it is missing or no time. Shape (rows,)."""
+        return self.times(name).values
 
     def facts(self, name: str) -> ColumnFacts:
         """What the column is and what is wrong with it; computed once."""
@@ -126,8 +145,8 @@ class Table:
         """Rows by Boolean mask, shape (rows,), or by index, in the order given."""
         index = np.asarray(rows)
         if index.dtype == bool:
-            return self._with(self.arrow.filter(pa.array(index)))
-        return self._with(self.arrow.take(pa.array(index.astype(np.int64))))
+            return self._with(self.arrow.filter(pa.array(index)), first_line=None)
+        return self._with(self.arrow.take(pa.array(index.astype(np.int64))), first_line=None)
 
     def head(self, count: int) -> Table:
         """The first rows."""
@@ -146,8 +165,8 @@ class Table:
             return self._with(self.arrow.set_column(self.columns.index(name), name, column))
         return self._with(self.arrow.append_column(name, column))
 
-    def _with(self, arrow: pa.Table) -> Table:
-        return replace(self, arrow=arrow, _cache={})
+    def _with(self, arrow: pa.Table, **changes: Any) -> Table:
+        return replace(self, arrow=arrow, _cache={}, **changes)
 
     def _once(self, kind: str, name: str, make: Any) -> Any:
         name = self.require(name)
@@ -165,20 +184,19 @@ class Table:
             return np.where(np.isinf(values), np.nan, values)
         if pt.is_temporal(kind):
             return np.full(self.rows, np.nan)
-        parsed = parse(self.spelled(name))
+        cells, parsed = self.cells(name), self.parsed(name)
         if not parsed.number.any():
-            truth = _truth(self.spelled(name))
-            if truth is not None:
-                return truth
-        return parsed.values
+            truth = cells.truth()
+            return truth if truth is not None else np.full(self.rows, np.nan)
+        numbers: Floats = cells.spread(parsed.values, np.nan)
+        return numbers
 
     def _text(self, name: str) -> Objects:
-        values: Objects = self.spelled(name).to_numpy(zero_copy_only=False).astype(object)
-        levels = {v for v in _unique(self.spelled(name)) if v is not None and not v.strip()}
-        if levels:
-            values = values.copy()
-            values[np.isin(values, list(levels))] = None
-        return values
+        cells = self.cells(name)
+        levels = np.array(cells.levels.to_pylist(), dtype=object)
+        levels[cells.is_blank] = None
+        texts: Objects = cells.spread(levels, None)
+        return texts
 
 
 def to_array(values: Any) -> pa.Array:
@@ -189,25 +207,3 @@ def to_array(values: Any) -> pa.Array:
         if values.dtype.kind in "OU":
             return pa.array(values.tolist())
     return pa.array(values)
-
-
-def _unique(column: pa.Array) -> list[str | None]:
-    found: list[str | None] = column.unique().to_pylist()
-    return found
-
-
-def _truth(text: pa.Array) -> Floats | None:
-    levels = text.unique()
-    if len(levels) > 7:  # three spellings of two words, and null
-        return None
-    meaning = {None: np.nan}
-    for level in levels.to_pylist():
-        if level is not None and (folded := level.strip().lower()):
-            if folded not in ("true", "false"):
-                return None
-            meaning[level] = float(folded == "true")
-        else:
-            meaning[level] = np.nan
-    codes = text.dictionary_encode(null_encoding="encode")
-    table = np.array([meaning[v] for v in codes.dictionary.to_pylist()], dtype=float)
-    return table[codes.indices.to_numpy(zero_copy_only=False)]
