@@ -375,7 +375,7 @@ def _orders(folder: Path) -> Story:
     first_days = [r for r in rows if r[1] <= "19971229"]
     later_days = [r for r in rows if r[1] > "19971229"]
     _write_orders(folder / "data" / "orders-1997.csv", first_days)
-    prepare = {"unit": "customer_id", "time": "date", "value": "dollars", "horizon_days": 182}
+    prepare: dict[str, Any] = {"unit": "customer_id", "time": "date", "value": "dollars", "horizon_days": 182}
 
     def customers() -> Any:
         return customers_at(read(str(folder / "data")), **prepare, target="quiet")
@@ -484,4 +484,4 @@ def _by_time(source: Any) -> Any:
     times = [n for n in source.columns if source.facts(n).type == "time"]
     if not times:
         return np.arange(source.rows)
-    return np.argsort(source.time(times[0]).values, kind="stable")
+    return np.argsort(source.times(times[0]).values, kind="stable")

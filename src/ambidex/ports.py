@@ -127,7 +127,7 @@ class Scorer(Protocol):
     def score(self, row: Mapping[str, Any]) -> float:
         """One decoded row (float, int, str or None by column name). Binary: P(classes[1]); else the value."""
 
-    def score_columns(self, columns: Mapping[str, Sequence[Any]], rows: int) -> Any:
+    def score_columns(self, columns: Mapping[str, Any], rows: int) -> Any:
         """Many rows, column by column (numpy arrays: float64 with NaN, or object with None). Shape (rows,).
 
         Bit-equal to ``score`` row by row.

@@ -56,7 +56,7 @@ def columns_of(table: Table, schema: Schema) -> tuple[Columns, Notes]:
     return out, notes
 
 
-def rows_of(columns: Mapping[str, Sequence[Any]], schema: Schema, indices: Sequence[int]) -> list[dict[str, Any]]:
+def rows_of(columns: Mapping[str, Any], schema: Schema, indices: Sequence[int]) -> list[dict[str, Any]]:
     """Rows as a request would carry them: float, int, str or None by column name."""
     rows = []
     for i in indices:

@@ -21,7 +21,7 @@ from ambidex.stats.claim import Claim, Verdict, decide
 from ambidex.stats.compare import paired_mean
 from ambidex.stats.estimate import Estimate, exact, finite
 
-__all__ = ["judge", "paired_claim"]
+__all__ = ["judge", "loss_gate", "paired_claim", "score_rows"]
 
 
 def judge(
@@ -52,7 +52,7 @@ def judge(
         return tuple(gates)
     own = losses(y, scores, recipe.task, spread=spread)
     constant = losses(y, np.full(len(y), challenger.evaluation["constant"]), recipe.task, spread=spread)
-    gates.append(_loss_gate("better-than-constant", "loss against a fitted constant", own - constant, 0.0, settings))
+    gates.append(loss_gate("better-than-constant", "loss against a fitted constant", own - constant, 0.0, settings))
     if champion is not None:
         try:
             theirs = losses(y, score_rows(champion, rows), recipe.task, spread=spread)
@@ -60,7 +60,7 @@ def judge(
             # The live version cannot score the newest rows at all; being better than a constant is the claim left.
             return tuple(gates)
         gates.append(
-            _loss_gate("not-worse-than-live", "loss against the live version", own - theirs, settings.margin, settings)
+            loss_gate("not-worse-than-live", "loss against the live version", own - theirs, settings.margin, settings)
         )
     return tuple(gates)
 
@@ -78,9 +78,18 @@ def paired_claim(measure: str, margin: float, settings: GateSettings) -> Claim:
     )
 
 
-def _loss_gate(
+def loss_gate(
     name: str, measure: str, differences: NDArray[np.float64], margin: float, settings: GateSettings
 ) -> GateResult:
+    """The gate on paired losses.
+
+    Args:
+        name: Gate's name.
+        measure: What is compared, in words.
+        differences: Candidate's loss minus the other's, row by row, shape (rows,).
+        margin: How much worse is still good enough; 0 asks for better.
+        settings: Alpha.
+    """
     claim = paired_claim(measure, margin, settings)
     return _result(name, decide(claim, paired_mean(differences, name=measure)))
 

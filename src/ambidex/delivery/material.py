@@ -134,5 +134,5 @@ def _mature(table: Table, recipe: Recipe, horizon_s: float | None, now: datetime
     if now is None:
         raise ValueError("a horizon needs the time of now")
     latest = np.datetime64((now - timedelta(seconds=horizon_s)).replace(tzinfo=None))
-    mature: NDArray[np.bool_] = table.time(recipe.time).values <= latest
+    mature: NDArray[np.bool_] = table.times(recipe.time).values <= latest
     return mature

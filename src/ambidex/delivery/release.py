@@ -9,6 +9,7 @@ from ambidex.bundle.open import OpenBundle, open_bundle
 from ambidex.delivery import material as rows
 from ambidex.delivery.gates import judge as judge_gates
 from ambidex.errors import DataError, Refused
+from ambidex.journal import stale
 from ambidex.ports import Place
 from ambidex.records import Event, Judgement, ModelState, Recipe
 from ambidex.settings import GateSettings, ModelSettings, duration
@@ -89,7 +90,7 @@ def judge(place: Place, name: str, number: int, *, waived: dict[str, str] | None
     material, _, state = newest(place, name, challenger.recipe)
     gates: GateSettings = place.settings.gates
     if state.config != gates.hash:
-        place.store.append(verb="config", model=name, body={"config": gates.hash})
+        place.store.append(verb="config", model=name, body={"hash": gates.hash})
         state = place.store.model(name)
     champion = None
     if state.live is not None and state.live != number:
@@ -110,14 +111,16 @@ def judge(place: Place, name: str, number: int, *, waived: dict[str, str] | None
 
 
 def fresh(place: Place, judgement: Judgement, state: ModelState, newest_data: str) -> bool:
-    """Whether a judgement still speaks of the world as it is."""
-    age = (place.clock().replace(tzinfo=None) - datetime.fromisoformat(judgement.at.rstrip("Z"))).total_seconds()
-    return (
-        judgement.against == state.live
-        and judgement.config == place.settings.gates.hash == state.config
-        and judgement.data == newest_data == state.data
-        and 0 <= age <= duration(place.settings.gates.max_age)
+    """Whether a judgement still speaks of the world as it is; the store asks the same again when it moves."""
+    gates = place.settings.gates
+    why = stale(
+        state,
+        judgement,
+        digest=place.store.version(judgement.model, judgement.version).digest,
+        now=place.clock(),
+        max_age_s=duration(gates.max_age),
     )
+    return why is None and judgement.config == gates.hash and judgement.data == newest_data
 
 
 def promote(place: Place, name: str, number: int, *, to: str, dry_run: bool = False) -> tuple[Judgement, Event | None]:

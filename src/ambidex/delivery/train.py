@@ -101,6 +101,7 @@ def train(material: Material, recipe: Recipe, *, at_least: Schema | None = None)
         cut_on=fit_rows,
         scores=scores,
         losses=losses(y_test, scores, recipe.task, spread=evaluation["spread"]),
+        spread=evaluation["spread"] if recipe.task == "regression" else None,
     )
     golden = _golden(scorer, columns, test_rows.rows)
     lineage = {
