@@ -334,6 +334,7 @@ def serve(
 def score(name: str, table: Any, *, out: str | Path, at: At = None) -> Result:
     """Score a table; its rows enter the prediction log."""
     from ambidex.data.frames import FrameWriter
+    from ambidex.data.read import read
     from ambidex.delivery import release
     from ambidex.delivery.references import resolve
     from ambidex.delivery.score import check_out, log_payloads, score_table, write_scores
@@ -341,7 +342,7 @@ def score(name: str, table: Any, *, out: str | Path, at: At = None) -> Result:
     workspace = open_workspace(at)
     model, number = resolve(workspace.store, name, default="live")
     path = check_out(out)
-    _, source = _table(table, at)
+    source = read(table)
     opened = release.open_version(workspace, model, number)
     moment = release.stamp(workspace.clock())
     scored = score_table(opened, source, stamp=f"{re.sub('[^0-9]', '', moment)}-{secrets.token_hex(4)}")
@@ -385,6 +386,7 @@ def models(what: str = "ls", ref: str | None = None, other: str | None = None, *
 
 def drift(name: str, table: Any, *, at: At = None) -> Result:
     """This table against the version's reference; nothing is kept."""
+    from ambidex.data.read import read
     from ambidex.delivery import release
     from ambidex.delivery.references import resolve
     from ambidex.watch.drift import drift as look
@@ -392,14 +394,14 @@ def drift(name: str, table: Any, *, at: At = None) -> Result:
     workspace = open_workspace(at)
     model, number = resolve(workspace.store, name, default="live")
     opened = release.open_version(workspace, model, number)
-    _, source = _table(table, at)
-    data = look(opened.reference, opened.schema, source, margin=workspace.settings.watch.margin)
+    data = look(opened.reference, opened.schema, read(table), margin=workspace.settings.watch.margin)
     return _drift_result(f"{model}@{number}", model, data)
 
 
 def feedback(name: str, table: Any, *, id: str, label: str, at: At = None) -> Result:
     """Late labels from a table, matched to predictions by their id or by the declared key."""
     from ambidex.data.frames import FrameWriter
+    from ambidex.data.read import read
     from ambidex.delivery import release
     from ambidex.records import check_name
     from ambidex.watch.labels import match_labels
@@ -408,7 +410,7 @@ def feedback(name: str, table: Any, *, id: str, label: str, at: At = None) -> Re
     check_name(name)
     workspace = open_workspace(at)
     workspace.store.model(name)
-    _, source = _table(table, at)
+    source = read(table)
     frames, _ = read_log(workspace.log_folder, name)
     opened = release.open_version(workspace, name, _any_version(workspace, name))
     matched = match_labels(
