@@ -141,6 +141,7 @@ def apply(state: ModelState, event: Event) -> ModelState:
                 state,
                 data=body.get("data") if state.data is None else state.data,
                 config=body.get("config") if state.config is None else state.config,
+                left=tuple(v for v in state.left if v != event.version),
             )
         case "promote":
             return _promoted(state, str(body.get("to")), event.version, body.get("pause"))
@@ -184,11 +185,13 @@ def _rolled_back(state: ModelState, target: int | None, body: Mapping[str, Any])
     """The version that left is no way back any more: its verdicts are stale, since live has changed."""
     passed = tuple(v for v in state.passed if v != state.live or v == target)
     earlier = passed[: passed.index(target)] if target in passed else ()
+    left = () if state.live is None or state.live == target else (state.live,)
     return replace(
         state,
         live=target,
         previous=earlier[-1] if earlier else None,
         passed=passed,
+        left=(*(v for v in state.left if v not in left), *left),
         paused=str(body.get("pause") or body.get("because") or "rolled back"),
         revision=state.revision + 1,
     )
@@ -234,6 +237,8 @@ def stale(state: ModelState, judgement: Judgement, *, digest: str, now: datetime
     Returns:
         A clause such as ``"it was judged against version 1, and version 2 is live"``, or None.
     """
+    if judgement.version in state.left:
+        return "it was judged before it was rolled back"
     if judgement.digest != digest:
         return "it was judged on another bundle than the version's"
     if judgement.against != state.live:

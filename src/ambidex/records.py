@@ -161,9 +161,7 @@ class Schema(Record):
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        columns = tuple(
-            Column.from_json({**c, "levels": tuple(c.get("levels", ()))}) for c in data.get("columns", ())
-        )
+        columns = tuple(Column.from_json({**c, "levels": tuple(c.get("levels", ()))}) for c in data.get("columns", ()))
         rest = {k: v for k, v in data.items() if k not in ("columns", "classes")}
         known = {f.name for f in fields(cls)}
         return cls(
@@ -409,6 +407,8 @@ class ModelState(Record):
         live: Version that answers, or None. So for the other pointers.
         paused: Why retraining is paused, or None.
         passed: Versions whose gates have passed when they went live, oldest first (rollback's way back).
+        left: Versions that a rollback took from live and that have not been judged since: their verdicts are
+            stale even where the version they were judged against is live again.
         data: Newest data fingerprint known.
         config: Hash of the gates' configuration last seen.
     """
@@ -424,12 +424,14 @@ class ModelState(Record):
     previous: int | None = None
     paused: str | None = None
     passed: tuple[int, ...] = ()
+    left: tuple[int, ...] = ()
     data: str | None = None
     config: str | None = None
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         known = {f.name for f in fields(cls)}
-        return cls(
-            **{**{k: v for k, v in data.items() if k in known}, "passed": tuple(data.get("passed", ()))}
-        )
+        values = {k: v for k, v in data.items() if k in known}
+        values["passed"] = tuple(data.get("passed", ()))
+        values["left"] = tuple(data.get("left", ()))
+        return cls(**values)

@@ -147,7 +147,7 @@ class Database:
         assert path is not None
         if not path.parent.is_dir():
             raise EnvironmentProblem(
-                "env.no-workspace", "there is no workspace here", where=str(path.parent), do="ambidex init"
+                "env.no-workspace", "there is no workspace here", where=self._where, do="ambidex init"
             )
         if not path.exists():
             # Before SQLite makes it, so that nobody but its owner can ever read it.
