@@ -30,7 +30,7 @@ TIME_SHARE = 0.8  # of the known values read as times make a time column
 NUMBER_SHARE = 0.5  # of the known values read as numbers make a number column
 
 KEY_NAME = re.compile(r"(?:^|[_\-. ])(?:id|uid|uuid|guid|key)$|[a-z](?:ID|Id|UUID|Uuid|Key)$", re.ASCII)
-RUN_TOGETHER = re.compile(
+SOMEBODY = re.compile(
     r"^(?:user|customer|client|account|session|order|member|visitor|device|person)_?(?:id|no|nr|number)$"
 )
 MONEY_NAME = re.compile(
@@ -223,7 +223,7 @@ def _number_role(table: Table, name: str, values: Any, missing: int) -> Role:
 def _is_number_id(table: Table, name: str, missing: int, unique: int) -> bool:
     known = table.rows - missing
     named = named_as_key(name)
-    if named and unique > 50 and unique >= 0.05 * known:
+    if named and unique > 50 and (unique >= 0.05 * known or names_somebody(name)):
         return True
     if unique < known or known < FEW:
         return named and unique == known and known > 1
@@ -243,7 +243,7 @@ def _is_text_id(name: str, cells: Cells, known: int) -> bool:
     if known < 2 or distinct < 2:
         return False
     if named_as_key(name):
-        return distinct == known or (distinct > 50 and distinct >= 0.05 * known)
+        return distinct == known or (distinct > 50 and (distinct >= 0.05 * known or names_somebody(name)))
     return known >= FEW and distinct >= 0.99 * known and not cells.mostly_sentences
 
 
@@ -253,7 +253,12 @@ def named_as_key(name: str) -> bool:
     >>> [n for n in ("customerID", "userid", "user_id", "ID", "paid", "valid", "grid", "width") if named_as_key(n)]
     ['customerID', 'userid', 'user_id', 'ID']
     """
-    return bool(KEY_NAME.search(name) or name.lower() in ("id", "uuid", "key") or RUN_TOGETHER.match(name.lower()))
+    return bool(KEY_NAME.search(name) or name.lower() in ("id", "uuid", "key") or names_somebody(name))
+
+
+def names_somebody(name: str) -> bool:
+    """True for keys of people and the like, however often each comes back: ``customer_id``, ``UserID``."""
+    return bool(SOMEBODY.match(name.lower()))
 
 
 def _snake(name: str) -> str:

@@ -1,0 +1,170 @@
+"""How well each column alone tells the outcome, for a profile with a target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ambidex.data.facts import ColumnFacts
+from ambidex.data.table import Table
+from ambidex.report.answer import Caution, Figure, Finding
+from ambidex.report.words import count, listing, plural, share
+from ambidex.stats.discrimination import delong
+from ambidex.stats.estimate import Estimate
+
+__all__ = ["TargetView", "view_target"]
+
+FOLDS = 5
+BINS = 20
+LEAK = 0.99
+COLUMNS = 500
+SHOWN = 12
+FEW = 10
+
+
+@dataclass(frozen=True, slots=True)
+class TargetView:
+    """The outcome as the profile shows it.
+
+    Attributes:
+        estimates: Per column the area under the ROC curve, best first.
+        cautions: About the target, and columns that tell it too well.
+        finding: The picture; None where the outcome does not divide the rows.
+        tile: (label, value, range) for the page.
+        method: How it was made.
+    """
+
+    estimates: tuple[Estimate, ...] = ()
+    cautions: tuple[Caution, ...] = ()
+    finding: Finding | None = None
+    tile: tuple[str, str, str] | None = None
+    method: str = ""
+
+
+def view_target(table: Table, facts: list[ColumnFacts], target: str) -> TargetView:
+    """Each column alone against the target.
+
+    Categories score by the share of *yes* among other rows with their label, numbers by that of their
+    twentieth; five folds, so that no row helps to score itself. A target with many numbers is cut at
+    its median, one with several labels into the most frequent and the rest.
+    """
+    own = next(f for f in facts if f.name == target)
+    yes, known, what = _outcome(table, own)
+    cautions: list[Caution] = []
+    if not known.all():
+        lacking = int((~known).sum())
+        cautions.append(Caution("target-missing", f"The target `{target}` is missing in {plural(lacking, 'row')}."))
+    hits = int(yes[known].sum())
+    rows = int(known.sum())
+    if not 0 < hits < rows:
+        value = f"`{target}` has one value in {count(rows)} of {count(table.rows)} rows: nothing can predict it."
+        return TargetView(cautions=(*cautions, Caution("target-constant", value)))
+    smaller = min(hits, rows - hits)
+    if smaller < FEW:
+        text = f"The target `{target}` has {plural(smaller, 'row')} on its smaller side; {FEW} or more are needed."
+        cautions.append(Caution("target-few", text))
+    rng = np.random.default_rng(0)
+    fold = rng.permutation(rows) % FOLDS
+    usable = [f for f in facts if f.name != target and f.role not in ("id", "constant", "text", "time")]
+    usable = [f for f in usable if f.type in ("number", "integer", "category", "boolean")][:COLUMNS]
+    estimates = []
+    outcome = yes[known]
+    for f in usable:
+        score = _score(_cells(table, f)[known], outcome, fold)
+        estimates.append(replace(delong(outcome, score, name=f.name), unit="AUC"))
+    estimates.sort(key=lambda e: -e.value)
+    for e in estimates:
+        if e.value >= LEAK and smaller >= FEW:
+            text = (
+                f"`{e.name}` alone tells `{target}` almost perfectly (AUC {e.value:.3f} in {count(rows)} rows): "
+                "it may be known only after the outcome."
+            )
+            cautions.append(Caution("leak", text))
+    return TargetView(
+        estimates=tuple(estimates),
+        cautions=tuple(cautions),
+        finding=_finding(estimates, what, rows) if estimates else None,
+        tile=(what, share(hits / rows), f"{count(hits)} of {count(rows)} rows"),
+        method=(
+            f"AUC per column: the chance that a random row with {what} scores above one without, each row scored by "
+            f"the share among the other rows of its label or twentieth ({FOLDS} folds, seed 0), DeLong interval."
+        ),
+    )
+
+
+def _outcome(table: Table, own: ColumnFacts) -> tuple[Any, Any, str]:
+    if own.type in ("number", "integer") and own.unique > 2:
+        values = table.number(own.name)
+        known = ~np.isnan(values)
+        middle = float(np.median(values[known])) if known.any() else 0.0
+        return values > middle, known, f"{own.name} above {middle:,.6g}"
+    labels = table.text(own.name)
+    known = np.array([v is not None for v in labels])
+    tally: dict[str, int] = {}
+    for label in labels[known]:
+        tally[label] = tally.get(label, 0) + 1
+    ranked = sorted(tally, key=lambda k: -tally[k])
+    if not ranked:
+        return np.zeros(table.rows, dtype=bool), known, own.name
+    # Of two labels the rarer is the event that people ask about; of several, the most frequent.
+    label = ranked[-1] if len(ranked) == 2 else ranked[0]
+    if len(ranked) == 2 and tally[ranked[0]] == tally[ranked[1]]:
+        label = max(ranked)
+    return labels == label, known, f"{own.name} = {label}"
+
+
+def _cells(table: Table, f: ColumnFacts) -> Any:
+    """The column as small whole numbers: its labels, or its twentieths; 0 is missing."""
+    if f.type in ("category", "boolean"):
+        cells = table.cells(f.name)
+        codes = cells.codes + 1
+        blank = np.append(False, cells.is_blank)
+        return np.where(blank[codes], 0, codes)
+    values = table.number(f.name)
+    known = ~np.isnan(values)
+    edges = np.unique(np.quantile(values[known], np.linspace(0, 1, BINS + 1)[1:-1]))
+    return np.where(known, np.searchsorted(edges, values, side="left") + 1, 0)
+
+
+def _score(codes: Any, yes: Any, fold: Any) -> Any:
+    size = int(codes.max()) + 1
+    key = fold * size + codes
+    rows = np.bincount(key, minlength=FOLDS * size).reshape(FOLDS, size)
+    hits = np.bincount(key, weights=yes, minlength=FOLDS * size).reshape(FOLDS, size)
+    rows_else, hits_else = rows.sum(0) - rows, hits.sum(0) - hits
+    base = yes.mean()
+    return ((hits_else + base) / (rows_else + 1))[fold, codes]
+
+
+def _finding(estimates: list[Estimate], what: str, rows: int) -> Finding:
+    best = estimates[0]
+    shown = estimates[:SHOWN]
+    # An interval that reaches .5 leaves open whether the column tells anything.
+    marks = tuple(
+        {"label": e.name, "value": e.value, "low": e.low, "high": e.high, "n": e.n, "clear": e.low > 0.5} for e in shown
+    )
+    told = [e.name for e in shown if e.low > 0.5]
+    if told:
+        title = f"`{best.name}` alone tells most about {what}"
+        text = f"AUC {best.value:.2f} ({best.low:.2f} to {best.high:.2f}), where .5 is chance and 1 is certainty."
+    else:
+        title = f"No column alone tells {what} from the rest"
+        text = f"The best, `{best.name}`, has AUC {best.value:.2f} ({best.low:.2f} to {best.high:.2f}); .5 is chance."
+    figure = Figure(
+        form="interval-dots",
+        title=f"How well each column alone tells {what}",
+        subtitle="Area under the ROC curve with 95% intervals; .5 is chance",
+        unit="AUC",
+        rows=marks,
+        sentence="AUC of " + listing([f"{e.name} {e.value:.2f}" for e in shown]) + ".",
+    )
+    return Finding(
+        title=title,
+        text=text,
+        strength="strong" if best.low > 0.6 else "some" if told else "weak",
+        so_what="It goes with the outcome; whether changing it would change the outcome is another question.",
+        how_sure=f"Measured on {plural(rows, 'row')}, each scored by the others.",
+        figure=figure,
+    )
