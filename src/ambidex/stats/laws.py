@@ -52,10 +52,13 @@ class Law:
     Attributes:
         name: Which law.
         args: Its numbers, in the order that the constructor below documents.
+        among: How many quantities the one shown was picked from (the most moved of a column's levels):
+            its bounds are taken at alpha over this number.
     """
 
     name: Name
     args: tuple[float, ...] = ()
+    among: int = 1
 
 
 def counted() -> Law:
@@ -176,6 +179,7 @@ def bounds(law: Law, value: float, se: float | None, alpha: float) -> tuple[floa
     """
     if not 0 < alpha < 1:
         raise ValueError(f"alpha must lie in (0, 1), not {alpha}")
+    alpha /= law.among
     match law.name:
         case "counted":
             return value, value
