@@ -169,6 +169,8 @@ def _declared():
 
 
 def test_a_refused_version_is_exploration(project):
+    project.table()
+    project.answer()
     project.version("a")
     project.judge(1, outcome="refuted")
     found = project.signals()
