@@ -1,0 +1,160 @@
+"""What to do after an experiment: from verdicts to a recommendation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ambidex.insight.experiment_words import Comparison, Style, roughly, sentence
+from ambidex.report.answer import Check, Recommendation
+from ambidex.report.words import listing
+
+__all__ = ["advise", "advise_stop"]
+
+Actions = tuple[tuple[str, str, str, str], ...]
+
+
+def advise(
+    comparisons: Sequence[Comparison], guarded: Sequence[Comparison], margin: float | None
+) -> tuple[str, Recommendation, Actions]:
+    """Headline, recommendation and actions.
+
+    Ships an arm if one primary claim is supported, none refuted, and every guardrail non-inferior. Whether more of a
+    metric is better is not in the table, so the text says under which reading it holds.
+    """
+    lead = max(comparisons, key=_weight)
+    headline = _headline(lead, comparisons, margin)
+    recommendation = _recommend(comparisons, guarded, lead, margin)
+    return headline, recommendation, _actions(recommendation, lead)
+
+
+def advise_stop(checks: Sequence[Check]) -> tuple[str, Recommendation, Actions]:
+    """When a check of the design failed that decides."""
+    failed = next(c for c in checks if c.decides and not c.passed)
+    headline = f"No verdict: the arm sizes do not fit the plan ({failed.text})"
+    text = (
+        "Find out where units were lost or added after assignment, and repeat the test. If other sizes were planned, "
+        "say so with --shares."
+    )
+    action = ("Trace assignment and logging by arm", "whoever runs the assignment", "days", "a test that can be judged")
+    return headline, Recommendation("cannot-answer", text), (action,)
+
+
+def _weight(c: Comparison) -> tuple[bool, bool, float]:
+    p = 1.0 if c.difference.p_value is None else c.difference.p_value
+    return c.verdict.outcome != "open", c.same, -p
+
+
+def _headline(lead: Comparison, comparisons: Sequence[Comparison], margin: float | None) -> str:
+    text = sentence(lead, margin)
+    rest = len(comparisons) - 1
+    if not rest:
+        return text
+    clear = sum(c.verdict.outcome != "open" for c in comparisons)
+    if clear == 0:
+        return f"{text}; none of {len(comparisons)} comparisons is clear"
+    return f"{text}; {clear} of {len(comparisons)} comparisons {'is' if clear == 1 else 'are'} clear"
+
+
+def _recommend(
+    comparisons: Sequence[Comparison], guarded: Sequence[Comparison], lead: Comparison, margin: float | None
+) -> Recommendation:
+    control = lead.control
+    arms = list(dict.fromkeys(c.arm for c in comparisons))
+    up = {a: [c for c in comparisons if c.arm == a and c.verdict.outcome == "supported"] for a in arms}
+    down = {a: [c for c in comparisons if c.arm == a and c.verdict.outcome == "refuted"] for a in arms}
+    good = [a for a in arms if up[a] and not down[a]]
+    held = {a: [c for c in guarded if c.arm == a] for a in arms}
+    ready = [a for a in good if all(c.verdict.outcome == "supported" for c in held[a])]
+    if ready:
+        first = comparisons[0].reading.metric.spec
+        best = max(
+            ready,
+            key=lambda a: next(
+                c.difference.value for c in comparisons if c.arm == a and c.reading.metric.spec == first
+            ),
+        )
+        what = listing([c.reading.metric.label for c in up[best]])
+        note = (
+            " It is the arm with the largest difference; the arms above the control were not compared with each other."
+            if len(ready) > 1
+            else ""
+        )
+        guards = f" {_named(held[best])} stays within the guardrail." if held[best] else ""
+        small = " The difference lies inside the margin, so it may not pay." if all(c.same for c in up[best]) else ""
+        return Recommendation(
+            "act", f"Use {best} if more {what} is better; if less is better, keep {control}.{guards}{small}{note}"
+        )
+    if good:
+        broken = [c for c in held[good[0]] if c.verdict.outcome == "refuted"]
+        if broken:
+            return Recommendation(
+                "do-not-act", f"Keep {control}: {_named(broken)} moved beyond the guardrail with {good[0]}."
+            )
+        waiting = [c for c in held[good[0]] if c.verdict.outcome == "open"]
+        return Recommendation(
+            "not-enough-evidence",
+            f"{good[0]} is ahead, but {_named(waiting)} is not shown to be within the guardrail.{_needed(waiting)}",
+        )
+    if any(up[a] and down[a] for a in arms):
+        arm = next(a for a in arms if up[a] and down[a])
+        more, less = (listing([c.reading.metric.label for c in s]) for s in (up[arm], down[arm]))
+        return Recommendation(
+            "do-not-act", f"Keep {control} until it is decided which counts: {arm} has more {more} and less {less}."
+        )
+    if any(down.values()):
+        arm = next(a for a in arms if down[a])
+        less = listing(list(dict.fromkeys(c.reading.metric.label for a in arms for c in down[a])))
+        return Recommendation(
+            "do-not-act", f"Keep {control} if more {less} is better; if less is better, {arm} is the better arm."
+        )
+    if margin is not None and all(c.same for c in comparisons):
+        bound = Style.of(lead.reading, lead.difference).delta(margin).lstrip("+")
+        return Recommendation(
+            "do-not-act", f"The arms are the same, give or take {bound}: keep {control}, or choose by cost."
+        )
+    waiting = [c for c in comparisons if c.verdict.outcome == "open" and not c.same]
+    return Recommendation(
+        "not-enough-evidence",
+        f"Keep {control} for now: the test does not tell whether {_named(waiting)} differs.{_needed(waiting)}",
+    )
+
+
+def _named(comparisons: Sequence[Comparison]) -> str:
+    return listing(list(dict.fromkeys(c.reading.metric.label for c in comparisons)))
+
+
+def _needed(waiting: Sequence[Comparison]) -> str:
+    """How many more units would decide the first open claim, and what this test could have seen."""
+    if not waiting:
+        return ""
+    c = waiting[0]
+    style = Style.of(c.reading, c.difference)
+    out = ""
+    if more := roughly(c.verdict.needed):
+        out = f" About {more} more units would tell, if the difference is what it looks like now"
+        out += f" ({style.delta(c.difference.value)})."
+    if c.detectable is not None:
+        out += f" As it stands it could see differences from about {style.delta(c.detectable).lstrip('+')}."
+    return out
+
+
+def _actions(r: Recommendation, lead: Comparison) -> Actions:
+    label = lead.reading.metric.label
+    style = Style.of(lead.reading, lead.difference)
+    effect = f"{label} {style.delta(lead.difference.value)} ({style.range(lead.difference.low, lead.difference.high)})"
+    if r.verdict == "act":
+        return (("Roll out the better arm in steps, with the guardrails watched", "product owner", "days", effect),)
+    if r.verdict == "do-not-act":
+        return (
+            (
+                f"Keep {lead.control}",
+                "product owner",
+                "none",
+                effect + " not taken" if lead.verdict.outcome != "open" else "none",
+            ),
+        )
+    need = lead.verdict.needed
+    more = f"{roughly(need)} more units" if need else "many more units, or a bolder change"
+    return (
+        (f"Go on with the test, or stop it and keep {lead.control}", "product owner", more, f"a verdict on {label}"),
+    )

@@ -1,0 +1,223 @@
+"""Metrics of an experiment: what a SPEC says, and the column's values as numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ambidex.data.numbers import MISSING_WORDS, parse
+from ambidex.data.table import Table
+from ambidex.errors import DataError, UsageError
+
+__all__ = ["Guardrail", "Metric", "Values", "parse_guardrail", "parse_metric", "read_values"]
+
+Floats = NDArray[np.float64]
+Kind = Literal["mean", "share", "count", "ratio", "trials"]
+
+FORMS = "`col`, `col:mean`, `col:share`, `col:count`, `num/den`, `num/den:share`"
+YES = ("yes", "y", "true", "t")
+NO = ("no", "n", "false", "f")
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One measured outcome.
+
+    Attributes:
+        spec: As given.
+        kind: ``mean``, ``share`` (of yes), ``count`` (mean of counts), ``ratio`` (of two sums) or ``trials``
+            (rows hold counts of yes and of trials).
+        column: The column, or the numerator.
+        per: The denominator of ``ratio`` and ``trials``.
+        label: Shown name.
+    """
+
+    spec: str
+    kind: Kind
+    column: str
+    per: str | None
+    label: str
+
+    @property
+    def is_share(self) -> bool:
+        """True if its values are shares of one, shown in per cent and points."""
+        return self.kind in ("share", "trials")
+
+
+@dataclass(frozen=True, slots=True)
+class Guardrail:
+    """A metric that must not get worse by more than a margin.
+
+    Attributes:
+        metric: What is guarded.
+        margin: Below 0: it may fall by no more; above 0: it may rise by no more. In the metric's unit.
+    """
+
+    metric: Metric
+    margin: float
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """A column as numbers.
+
+    Attributes:
+        values: Shape (rows,); NaN where missing.
+        yes_no: True if the column holds yes and no (true and false, 1 and 0), read as 1 and 0.
+        unread: Cells that hold something else than a number and count as missing.
+        example: The first of those.
+    """
+
+    values: Floats
+    yes_no: bool
+    unread: int = 0
+    example: str = ""
+
+
+def parse_metric(table: Table, spec: Any, *, option: str = "metric") -> Metric:
+    """Read one SPEC against the table.
+
+    Raises:
+        UsageError: ``usage.metric`` if it has no form that works, ``usage.type`` if it is no text.
+        NotFound: ``data.no-column``.
+        DataError: If the column's values do not fit the kind.
+    """
+    if not isinstance(spec, str):
+        raise UsageError(
+            "usage.type",
+            f"{option} must be text such as 'spend:mean', not {type(spec).__name__} {spec!r:.60}",
+            do=f"{option}='COLUMN'",
+        )
+    if not spec.strip():
+        raise UsageError("usage.metric", f"{option} is an empty text", found=f"what works: {FORMS}")
+    body, kind = spec, ""
+    if spec not in table.columns and ":" in spec:
+        body, kind = spec.rsplit(":", 1)
+    if kind not in ("", "mean", "share", "count"):
+        raise UsageError(
+            "usage.metric",
+            f"metric `{spec}` ends in `:{kind}`, which is not a kind",
+            found=f"what works: {FORMS}",
+            do=f"--{option} {body}:mean",
+        )
+    if body not in table.columns and "/" in body:
+        numerator, per = body.split("/", 1)
+        if kind not in ("", "share") or not numerator or not per:
+            raise UsageError("usage.metric", f"metric `{spec}` is not a ratio that works", found=f"what works: {FORMS}")
+        table.require(numerator)
+        table.require(per)
+        return Metric(spec, "trials" if kind else "ratio", numerator, per, body)
+    table.require(body)
+    if kind:
+        return Metric(spec, kind, body, None, body)  # type: ignore[arg-type]  # checked above
+    return Metric(spec, "share" if read_values(table, body).yes_no else "mean", body, None, body)
+
+
+def parse_guardrail(table: Table, spec: Any) -> Guardrail:
+    """Read ``SPEC:MARGIN``.
+
+    Raises:
+        UsageError: ``usage.metric`` without a margin, or with 0.
+    """
+    text = spec if isinstance(spec, str) else ""
+    body, _, margin = text.rpartition(":")
+    try:
+        size = float(margin)
+    except ValueError:
+        size = math.nan
+    if not body or not math.isfinite(size) or size == 0:
+        raise UsageError(
+            "usage.metric",
+            f"guardrail {spec!r:.80} needs a margin other than 0 at its end",
+            found="below 0: may fall by no more than this; above 0: may rise by no more",
+            do="--guardrail COLUMN:share:-0.01",
+        )
+    return Guardrail(parse_metric(table, body, option="guardrail"), size)
+
+
+def read_values(table: Table, column: str) -> Values:
+    """A column as numbers, yes and no as 1 and 0.
+
+    Raises:
+        DataError: ``data.all-missing``, ``data.infinite``, or ``data.column-type`` if most of it is no number.
+    """
+    flags = _yes_no(table, column)
+    if flags is not None:
+        return flags
+    numbers = table.number(column)
+    text = table.spelled(column)
+    unread = np.isnan(numbers) & text.is_valid().to_numpy(zero_copy_only=False)
+    if not unread.any():
+        return _some(table, column, Values(numbers, False))
+    rows = np.flatnonzero(unread)
+    cells = text.take(rows)
+    infinite = parse(cells).infinite
+    if infinite.any():
+        raise DataError(
+            "data.infinite",
+            f"`{column}` holds {int(infinite.sum()):,} infinite values",
+            where=f"{table.name}, row {int(rows[infinite][0]) + 1}",
+            found=str(cells[int(np.flatnonzero(infinite)[0])].as_py()),
+            do="leave those rows out, or cap them, with a SELECT",
+        )
+    words = [(int(r), str(v)) for r, v in zip(rows, cells.to_pylist(), strict=True) if not _is_missing(v)]
+    found = int((~np.isnan(numbers)).sum())
+    if len(words) > found:
+        raise DataError(
+            "data.column-type",
+            f"`{column}` is text, so it has no mean",
+            where=f"{table.name}, column {column}",
+            found=f"{_sample([w for _, w in words])} ({len(words):,} cells that are not numbers, {found:,} that are)",
+            do="name a column of numbers, or one that holds yes and no",
+        )
+    example = f"{words[0][1]!r} in row {words[0][0] + 1}" if words else ""
+    return _some(table, column, Values(numbers, False, len(words), example))
+
+
+def _some(table: Table, column: str, values: Values) -> Values:
+    if np.isnan(values.values).all():
+        raise DataError(
+            "data.all-missing",
+            f"`{column}` holds no value at all",
+            where=f"{table.name}, column {column}",
+            found=f"{table.rows:,} rows, all missing",
+            do=f"ambidex profile {table.source or 'TABLE'}",
+        )
+    return values
+
+
+def _yes_no(table: Table, column: str) -> Values | None:
+    """Values 1 and 0 if the column says yes and no in one of the usual ways, else None."""
+    codes = table.spelled(column).dictionary_encode()
+    if len(codes.dictionary) > 12:  # two words, in a few spellings, and words for missing
+        return None
+    meaning, families = [], set()
+    for level in codes.dictionary.to_pylist():
+        word = level.strip().lower()
+        if _is_missing(level):
+            meaning.append(math.nan)
+        elif word in YES or word in NO:
+            families.add("words")
+            meaning.append(float(word in YES))
+        elif word in ("0", "1", "0.0", "1.0"):
+            families.add("digits")
+            meaning.append(float(word))
+        else:
+            return None
+    if len(families) != 1:
+        return None
+    lookup = np.array([*meaning, math.nan])
+    return Values(lookup[codes.indices.fill_null(len(meaning)).to_numpy(zero_copy_only=False)], True)
+
+
+def _is_missing(cell: str | None) -> bool:
+    return cell is None or cell.strip().lower() in MISSING_WORDS
+
+
+def _sample(words: Sequence[str]) -> str:
+    return ", ".join(repr(w) for w in list(dict.fromkeys(words))[:3])

@@ -1,0 +1,198 @@
+"""An experiment's result in a manager's words: headline, findings, tiles."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ambidex.insight.experiment_data import Reading
+from ambidex.report.answer import Figure, Finding, Strength
+from ambidex.report.words import count, plural, share, signed_points
+from ambidex.stats.claim import Verdict
+from ambidex.stats.compare import Level
+from ambidex.stats.estimate import Estimate
+from ambidex.stats.laws import normal_quantile
+
+__all__ = ["Comparison", "Style", "arms_figure", "difference_finding", "roughly", "sentence"]
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """One arm against the control on one metric.
+
+    Attributes:
+        reading: The metric, all arms.
+        arm, control: Labels.
+        candidate, baseline: Their levels.
+        difference: Estimate on its own, at 1 - alpha: the one shown. A verdict in a family is decided on wider
+            bounds, which its ``because`` gives.
+        verdict: Of "the difference is above 0", or of a guardrail's claim.
+        equal: Verdict of "the difference is outside ±margin", if a margin was stated.
+        lift: Relative difference, or None where it has no meaning.
+    """
+
+    reading: Reading
+    arm: str
+    control: str
+    candidate: Level
+    baseline: Level
+    difference: Estimate
+    verdict: Verdict
+    equal: Verdict | None = None
+    lift: Estimate | None = None
+
+    @property
+    def detectable(self) -> float | None:
+        """Smallest true difference that such a test finds four times in five; None if unknown."""
+        e = self.difference
+        if not e.se or not math.isfinite(e.low) or not math.isfinite(e.high):
+            return None
+        return (e.high - e.low) / 2 + normal_quantile(0.8) * e.se
+
+    @property
+    def only_alone(self) -> bool:
+        """True if the interval shown leaves zero out, but the verdict in its family is open."""
+        return self.verdict.outcome == "open" and (self.difference.low > 0 or self.difference.high < 0)
+
+    @property
+    def same(self) -> bool:
+        """True if the difference was shown to lie inside ±margin."""
+        return self.equal is not None and self.equal.outcome == "refuted"
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How a metric's values are written: as precisely as the interval is wide, no more."""
+
+    shares: bool
+    digits: int
+
+    @classmethod
+    def of(cls, reading: Reading, estimate: Estimate) -> Style:
+        """Digits from the half width of the interval."""
+        shares = estimate.unit == "share"
+        half = (estimate.high - estimate.low) / 2 * (100 if shares else 1)
+        if not math.isfinite(half) or half <= 0:
+            half = abs(reading.levels[0].value) * (100 if shares else 1) / 10 or 1.0
+        place = -math.floor(math.log10(half))
+        return cls(shares, max(1, min(4, place)) if shares else max(0, min(6, place + 1)))
+
+    def level(self, value: float) -> str:
+        """A mean, ratio or share."""
+        return share(value, self.digits) if self.shares else self._fixed(value, "")
+
+    def delta(self, value: float) -> str:
+        """A difference with its sign and unit."""
+        return signed_points(value, self.digits) if self.shares else self._fixed(value, "+")
+
+    def range(self, low: float, high: float) -> str:
+        """Two bounds of a difference; the unit stands at the value."""
+        if not math.isfinite(low) or not math.isfinite(high):
+            return "no interval"
+        return f"{self.delta(low)} to {self.delta(high)}".replace(" points", "").replace(" point", "")
+
+    def _fixed(self, value: float, sign: str) -> str:
+        if not math.isfinite(value):
+            return "–"
+        text = f"{value:{sign},.{self.digits}f}"
+        return (text.lstrip("+-") if not text.strip("+-0.,") else text).replace("-", "−")
+
+
+def roughly(n: int | None) -> str:
+    """A count to two digits: what is needed is itself an estimate.
+
+    >>> roughly(179133), roughly(None)
+    ('180,000', '')
+    """
+    if n is None:
+        return ""
+    return count(float(f"{n:.2g}"))
+
+
+def sentence(c: Comparison, margin: float | None) -> str:
+    """The finding in one sentence. The verdict chooses the verb, never the point estimate."""
+    e, label = c.difference, c.reading.metric.label
+    style = Style.of(c.reading, e)
+    treated, control = style.level(c.candidate.value), style.level(c.baseline.value)
+    span = f"({style.delta(e.value)}, {style.range(e.low, e.high)})"
+    if c.verdict.outcome == "open":
+        if c.same and margin is not None:
+            bound = style.delta(margin).lstrip("+")
+            return f"{label} is the same with {c.arm} as with {c.control}, give or take {bound} {span}"
+        tail = ", clear alone but not among all comparisons" if c.only_alone else ""
+        return f"No clear difference in {label}: {treated} with {c.arm}, {control} with {c.control} {span}{tail}"
+    verb = "rose" if c.verdict.outcome == "supported" else "fell"
+    tail = ", which is inside the margin" if c.same else ""
+    return f"{label} {verb} from {control} to {treated} with {c.arm} {span}{tail}"
+
+
+def difference_finding(comparisons: list[Comparison], margin: float | None, strength: Strength, looked: str) -> Finding:
+    """One metric's arms against the control, with the picture of the differences."""
+    first = comparisons[0]
+    label, shares = first.reading.metric.label, first.difference.unit == "share"
+    lead = max(comparisons, key=lambda c: (c.verdict.outcome != "open", abs(c.difference.value)))
+    level = 100 * lead.difference.level
+    rows = tuple(
+        {
+            "label": c.arm,
+            "value": c.difference.value,
+            "low": c.difference.low,
+            "high": c.difference.high,
+            "clear": c.verdict.outcome != "open",
+        }
+        for c in comparisons
+        if math.isfinite(c.difference.low) and math.isfinite(c.difference.high)
+    )
+    title = sentence(lead, margin)
+    figure = Figure(
+        form="effect-bars",
+        title=f"{label} against {first.control}",
+        subtitle=f"{'percentage points' if shares else 'difference'}, with {level:.3g}% intervals",
+        unit="points" if shares else label,
+        rows=rows,
+        sentence=title + ".",
+        less=f"less {label}",
+        more=f"more {label}",
+    )
+    others = [sentence(c, margin) for c in comparisons if c is not lead]
+    if lead.verdict.outcome == "open":
+        more = roughly(lead.verdict.needed)
+        so_what = "Not decided." + (f" About {more} more units would tell, if the truth is as seen." if more else "")
+        if lead.same:
+            so_what = "Choose by cost; this outcome does not tell the arms apart."
+    else:
+        higher = lead.arm if lead.verdict.outcome == "supported" else lead.control
+        so_what = f"If more {label} is better, {higher} is the better arm."
+    p = lead.difference.p_value
+    sure = f"{level:.3g}% interval{'' if p is None else f', p = {p:.2g}'}; {looked}."
+    text = ". ".join(others[:2])
+    return Finding(
+        title=title,
+        text=text + "." if text else "",
+        strength=strength,
+        so_what=so_what,
+        how_sure=sure,
+        figure=figure if rows else None,
+    )
+
+
+def arms_figure(reading: Reading, labels: tuple[str, ...], shares: bool) -> Figure:
+    """Each arm's own level, with its interval."""
+    rows = []
+    for label, level in zip(labels, reading.levels, strict=True):
+        low, high = level.interval()
+        if math.isfinite(low) and math.isfinite(high):
+            rows.append({"label": label, "value": level.value, "low": low, "high": high, "n": level.n})
+    name, units = reading.metric.label, plural(sum(v.n for v in reading.levels), "unit")
+    said = "; ".join(
+        f"{r['label']} {share(float(str(r['value']))) if shares else format(float(str(r['value'])), ',.4g')}"
+        for r in rows
+    )
+    return Figure(
+        form="interval-dots",
+        title=f"{name} by arm",
+        subtitle=f"{'share' if shares else reading.metric.kind} per arm, with 95% intervals, {units}",
+        unit="share" if shares else name,
+        rows=tuple(rows),
+        sentence=f"{name} by arm: {said}.",
+    )
