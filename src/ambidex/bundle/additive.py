@@ -73,7 +73,7 @@ class AdditiveScorer:
             total = total + term.one(row.get(term.column))
         return _expit(total) if self._logit else total
 
-    def score_columns(self, columns: Mapping[str, Sequence[Any]], rows: int) -> npt.NDArray[np.float64]:
+    def score_columns(self, columns: Mapping[str, Any], rows: int) -> npt.NDArray[np.float64]:
         """Many rows, column by column; bit-equal to ``score``. A column that is absent counts as missing.
 
         Args:

@@ -55,7 +55,7 @@ class Category:
         """0 for the base, then the place in ``labels`` plus 1; unknown labels count as the base. Shape (n,)."""
         place: dict[str | None, int] = {level: i for i, level in enumerate(self.levels)}
         place.update(dict.fromkeys(self.folded, len(self.levels)))
-        place[None] = self.size if self.missing else 0
+        place[None] = self.size if self.missing else len(self.levels) if self.folded else 0
         return np.fromiter((place.get(v, 0) for v in values), dtype=np.int64, count=len(values))
 
     def matrix(self, values: Values) -> Floats:
@@ -163,7 +163,7 @@ def category(name: str, values: Values, *, most: int = LEVELS, least: int = 1) -
         name: The column.
         values: Labels, None where missing, shape (n,).
         most: Levels with a coefficient of their own.
-        least: Rows that a level needs to get its own; the rest share one.
+        least: Rows that a level (or being missing) needs to get its own; rarer levels share one.
 
     >>> category("plan", np.array(["a", "b", "a", None], dtype=object))
     Category(name='plan', levels=('a', 'b'), folded=(), missing=True)
@@ -175,23 +175,26 @@ def category(name: str, values: Values, *, most: int = LEVELS, least: int = 1) -
     order = sorted(counts, key=lambda level: (-counts[level], level))
     kept = [level for level in order[:most] if counts[level] >= least] or order[:1]
     folded = tuple(level for level in order if level not in set(kept))
-    return Category(name, tuple(kept), folded, absent > 0)
+    if sum(counts[level] for level in folded) < least:
+        folded = ()  # too few even together: they count as the base
+    return Category(name, tuple(kept), folded, absent >= max(least, 1))
 
 
-def number(name: str, values: Values, *, straight: bool = False) -> Number:
+def number(name: str, values: Values, *, straight: bool = False, least: int = 1) -> Number:
     """Scale and knots of a column of numbers.
 
     Args:
         name: The column.
         values: Numbers, NaN where missing, shape (n,).
         straight: No knots.
+        least: Missing values that get an indicator of their own; fewer count as the median.
 
     >>> number("n", np.array([0.0, 1.0, 4.0, np.nan])).reach
     (-4.0, 8.0)
     """
     x = np.asarray(values, dtype=np.float64)
     seen = np.clip(x[np.isfinite(x)], -LARGEST, LARGEST)
-    missing = bool(np.isnan(x).any())
+    missing = int(np.isnan(x).sum()) >= max(least, 1)
     if not seen.size:
         return Number(name, 0.0, 1.0, (), 0.0, missing)
     impute = float(np.median(seen))

@@ -19,10 +19,11 @@ ALIASED = 1e-7
 """A column is aliased if less than this share of it is left once the columns before it are taken out (R's lm)."""
 
 RIDGE = 0.04
-"""Penalty where the data alone give no finite coefficient: a prior standard deviation of 5 log-odds."""
+"""Penalty where the data alone give no finite coefficient: a prior standard deviation of 5 log-odds for a
+dummy, or for one standard deviation of any other column."""
 
 WIDE = 30.0
-"""A standard error above this (log-odds, columns near scale 1) is separation, not an estimate."""
+"""A dummy whose log-odds have a standard error above this has one outcome only: separation, not an estimate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,13 +114,12 @@ def logistic(x: Floats, y: Floats, *, penalty: Floats | float = 0.0) -> Fit:
     design = np.ascontiguousarray(x[:, kept])
     beta, information, loglik, converged = _newton(design, y, ridge[kept])
     used = 0.0
-    inverse = _inverse(information)
-    if not ridge.any() and (not converged or float(np.sqrt(np.max(np.diag(inverse)))) > WIDE):
+    if not ridge.any() and (not converged or _separated(design, information, beta)):
         used = RIDGE
-        weak = np.full(int(kept.sum()), RIDGE)
+        weak = RIDGE * np.where(_dummies(design), 1.0, np.maximum(design.var(axis=0), 1e-12))
         weak[0] = 0.0
         beta, information, loglik, converged = _newton(design, y, weak)
-        inverse = _inverse(information)
+    inverse = _inverse(information)
     share = float(y.mean())
     null = float(n * (_xlogx(share) + _xlogx(1 - share)))
     coefficients, covariance = _spread(beta, inverse, kept)
@@ -198,6 +198,20 @@ def joint_wald(fit: Fit, columns: slice | npt.NDArray[np.intp]) -> tuple[float, 
     else:
         p = float(special.fdtrc(index.size, max(fit.df, 1), max(statistic, 0.0) / index.size))
     return statistic, int(index.size), p
+
+
+def _dummies(x: Floats) -> npt.NDArray[np.bool_]:
+    out: npt.NDArray[np.bool_] = ((x == 0) | (x == 1)).all(axis=0)
+    return out
+
+
+def _separated(x: Floats, information: Floats, beta: Floats) -> bool:
+    """A level with one outcome only, or fitted probabilities so near 0 and 1 that nothing is left to learn from."""
+    from scipy import special
+
+    errors = np.sqrt(np.maximum(np.diag(_inverse(information)), 0.0))
+    p = special.expit(x @ beta)
+    return bool((errors[_dummies(x)] > WIDE).any() or float((p * (1 - p)).sum()) < x.shape[1] / 4)
 
 
 def _newton(x: Floats, y: Floats, ridge: Floats) -> tuple[Floats, Floats, float, bool]:

@@ -1,0 +1,454 @@
+"""The statistics of ``drivers``: every column alone and with the others held equal, ranked, judged, measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ambidex.bundle.additive import AdditiveScorer, fit_columns
+from ambidex.records import Schema
+from ambidex.stats import effects, laws
+from ambidex.stats.claim import Verdict
+from ambidex.stats.compare import share_difference
+from ambidex.stats.design import Category, Design, Term, category, number
+from ambidex.stats.discrimination import auc, delong
+from ambidex.stats.estimate import Estimate
+from ambidex.stats.families import benjamini_hochberg
+from ambidex.stats.regression import Fit, independent, linear, logistic
+
+__all__ = ["Analysis", "Factor", "alone", "analyse", "measure_fit"]
+
+Floats = npt.NDArray[np.float64]
+Values = npt.NDArray[Any]
+
+ALPHA = 0.10
+TWINS = 0.8
+"""Columns of numbers whose ranks correlate more than this are read together."""
+COPY = 0.98
+"""A column of numbers that the others give with more than this R² is left out of their common regression."""
+PER_TERM = 10
+"""Rows with the rarer outcome that each coefficient needs."""
+LEAST_ROWS = 10
+"""Rows that a level needs for a coefficient of its own."""
+
+
+@dataclass
+class Factor:
+    """One column of the table as a factor.
+
+    Attributes:
+        name: The column.
+        term: Its design.
+        values: Its values where the outcome is known, shape (n,).
+        alone: Regression on this column only.
+        score: AUC (yes/no) or R² (number) of that regression on its own rows.
+        twins: Columns that move with it; its adjusted effect does not hold them equal.
+        together: Regression with the other columns, None if there are too few rows for it.
+        place: Where its design columns stand in that regression.
+        matrix: That regression's columns.
+        effects_alone: Average effects on their own.
+        effects: Average effects with the other columns held equal.
+        link: Evidence that it goes with the outcome at all.
+        verdict: The claim about it, within the family of all columns.
+        importance: Share of what all columns account for, the larger the more; see ``effects.importance``.
+        steady: In how many of the half-samples it was among the top five.
+        head: False for a twin of a stronger column, and for one that the others give almost exactly.
+    """
+
+    name: str
+    term: Term
+    values: Values
+    alone: Fit
+    score: float
+    twins: tuple[str, ...] = ()
+    together: Fit | None = None
+    place: slice = field(default_factory=lambda: slice(0, 0))
+    matrix: Floats = field(default_factory=lambda: np.empty((0, 0)))
+    effects_alone: list[Estimate] = field(default_factory=list)
+    effects: list[Estimate] = field(default_factory=list)
+    link: Estimate | None = None
+    verdict: Verdict | None = None
+    importance: float = 0.0
+    steady: int | None = None
+    head: bool = True
+
+    @property
+    def supported(self) -> bool:
+        """True if the claim that it goes with the outcome is supported."""
+        return self.verdict is not None and self.verdict.outcome == "supported"
+
+
+@dataclass
+class Analysis:
+    """All factors, most important first, and what was found on the way.
+
+    Attributes:
+        factors: Every column that was asked about.
+        main: The common regression, or None.
+        notes: (code, text) cautions.
+        halves: Half-samples that the ranking was repeated on.
+        enough: False if there are too few rows for a common regression.
+        terms: Coefficients of the common regression (that it would have had).
+    """
+
+    factors: list[Factor]
+    main: Fit | None
+    notes: list[tuple[str, str]]
+    halves: int
+    enough: bool
+    terms: int
+
+
+def alone(
+    columns: Mapping[str, Values], y: Floats, *, binary: bool, unit: str = "", straight: bool = False
+) -> list[Factor]:
+    """Each column on its own."""
+    out = []
+    least = LEAST_ROWS if len(y) >= 200 else 5
+    for name, values in columns.items():
+        term: Term = (
+            number(name, values, straight=straight, least=2 * least)
+            if values.dtype.kind == "f"
+            else category(name, values, least=least)
+        )
+        x = np.column_stack([np.ones(len(y)), term.matrix(values)])
+        fit = logistic(x, y) if binary else linear(x, y)
+        fitted = x @ fit.coefficients
+        score = auc(y, fitted) if binary else 1 - float(np.var(y - fitted) / np.var(y))
+        factor = Factor(name, term, values, fit, score)
+        factor.effects_alone = _effects_alone(factor, x, y, unit, binary=binary)
+        out.append(factor)
+    return out
+
+
+def analyse(factors: Sequence[Factor], y: Floats, *, binary: bool, outcome: str, unit: str, seed: int) -> Analysis:
+    """All columns together: twins, effects with the others held equal, claims, ranking, stability.
+
+    Args:
+        factors: What ``alone`` returned, leaks removed.
+        y: The outcome, shape (n,).
+        binary: Whether it is yes/no.
+        outcome: Its shown name.
+        unit: Unit of a number outcome.
+        seed: Of the half-samples.
+    """
+    notes: list[tuple[str, str]] = []
+    by_name = {f.name: f for f in factors}
+    full = Design(tuple(f.term for f in factors))
+    x_all = full.matrix({f.name: f.values for f in factors})
+    places = full.slices
+    groups = _twins(factors)
+    for group in groups:
+        for name in group:
+            by_name[name].twins = tuple(n for n in group if n != name)
+    heads = {max(group, key=lambda n: (by_name[n].score, -list(by_name).index(n))) for group in groups}
+    main = [f.name for f in factors if not f.twins or f.name in heads]
+    worked_out = _worked_out(main, by_name, x_all, places)
+    main = [n for n in main if n not in worked_out]
+
+    for factor in factors:
+        factor.head = factor.name in main
+
+    def common(names: Sequence[str]) -> tuple[Fit, Floats, Design]:
+        design = Design(tuple(by_name[n].term for n in names))
+        index = np.concatenate([[0], *(np.arange(places[n].start, places[n].stop) for n in names)]).astype(int)
+        x = np.ascontiguousarray(x_all[:, index])
+        return (logistic(x, y) if binary else linear(x, y)), x, design
+
+    events = float(min(y.sum(), len(y) - y.sum())) if binary else float(len(y))
+    terms = sum(by_name[n].term.size for n in main)
+    if events < PER_TERM * max(terms, 1):
+        for factor in factors:
+            factor.link = _untested(factor, outcome, len(y))
+        for factor, verdict in zip(factors, effects.goes_with([_link(f) for f in factors], alpha=ALPHA), strict=True):
+            factor.verdict = verdict
+        ordered = sorted(factors, key=lambda f: -(f.alone.loglik - f.alone.null))
+        return Analysis(ordered, None, notes, 0, False, terms)
+
+    fit, x, design = common(main)
+    for factor in factors:
+        if factor.name in main:
+            factor.together, factor.matrix, factor.place = fit, x, design.slices[factor.name]
+        else:
+            others = [n for n in main if n not in factor.twins]
+            order = [f.name for f in factors if f.name in others or f.name == factor.name]
+            own, own_x, own_design = common(order)
+            factor.together, factor.matrix, factor.place = own, own_x, own_design.slices[factor.name]
+        factor.link = effects.link(factor.together, factor.place, factor.name, outcome=outcome)
+        factor.importance = effects.importance(factor.alone, factor.together, factor.place)
+    _judge(factors)
+    for factor in factors:
+        factor.effects = _effects_together(factor, unit)
+    notes += _said(fit, design, groups, worked_out, by_name)
+    ordered = sorted(factors, key=lambda f: (not f.supported, not f.head, -f.importance))
+    halves = _stability([f for f in ordered if f.head], y, x_all, places, main, fit, binary=binary, seed=seed)
+    return Analysis(ordered, fit, notes, halves, True, terms)
+
+
+def measure_fit(
+    columns: Mapping[str, Values], y: Floats, *, schema: Schema, seed: int, order: Values | None = None
+) -> tuple[Estimate, Floats, npt.NDArray[np.bool_]]:
+    """How well the prototype does on rows it was not fitted on.
+
+    Five folds by default; with ``order`` (a rank in time) the last 30% after fitting on the rest.
+
+    Returns:
+        AUC (DeLong) or R², the scores, and which rows were scored.
+    """
+    n = len(y)
+    scores = np.full(n, np.nan)
+    if order is not None:
+        rank = np.argsort(np.argsort(order, kind="stable"), kind="stable")
+        folds = [rank >= int(0.7 * n)]
+    else:
+        fold = np.random.default_rng(seed).permutation(n) % 5
+        folds = [fold == k for k in range(5)]
+    for held in folds:
+        train = ~held
+        if not held.any() or float(np.ptp(y[train])) == 0:
+            continue
+        scorer = AdditiveScorer(fit_columns({k: v[train] for k, v in columns.items()}, y[train], schema))
+        scores[held] = scorer.score_columns({k: v[held] for k, v in columns.items()}, int(held.sum()))
+    scored = np.isfinite(scores)
+    if schema.task == "binary":
+        return delong(y[scored], scores[scored]), scores, scored
+    return _r_squared(y, scores, folds), scores, scored
+
+
+def _r_squared(y: Floats, scores: Floats, folds: Sequence[npt.NDArray[np.bool_]]) -> Estimate:
+    """1 - mean squared error over that of the training mean, with the delta method's error for a ratio."""
+    error, spread = [], []
+    for held in folds:
+        error.append((y[held] - scores[held]) ** 2)
+        spread.append((y[held] - float(y[~held].mean())) ** 2)
+    a, b = np.concatenate(error), np.concatenate(spread)
+    ratio = float(a.mean() / b.mean())
+    se = float(np.std(a - ratio * b, ddof=1) / np.sqrt(len(a)) / b.mean())
+    made = Estimate(
+        name="R²", kind="fit", value=1 - ratio, low=-np.inf, high=1.0, n=len(a), se=se,
+        law=laws.normal(ceiling=1.0), method="share of squared error removed, on rows not fitted",
+    )  # fmt: skip
+    return made.at(0.05)
+
+
+def _effects_alone(factor: Factor, x: Floats, y: Floats, unit: str, *, binary: bool) -> list[Estimate]:
+    out = []
+    for change in effects.changes(factor.term, factor.values):
+        made = effects.average_effect(
+            factor.alone, x, slice(1, x.shape[1]), change, name=factor.name, unit=unit, adjusted=False
+        )
+        if binary and isinstance(factor.term, Category):
+            codes = factor.term.codes(factor.values)
+            base, level = codes == 0, codes == 1 + factor.term.labels.index(str(change.category))
+            if not base.any() or not level.any():
+                continue
+            made = _in_points(made, int(y[level].sum()), int(level.sum()), int(y[base].sum()), int(base.sum()))
+        out.append(made)
+    return out
+
+
+def _in_points(made: Estimate, x1: int, n1: int, x0: int, n0: int) -> Estimate:
+    shares = share_difference(x1, n1, x0, n0)
+    return replace(
+        made, value=100 * shares.value, low=100 * shares.low, high=100 * shares.high, level=0.95, n=n1 + n0,
+        se=None, law=None, p_value=shares.p_value,
+        method=f"difference of shares, {made.category} against {made.base}, alone; Newcombe",
+    )  # fmt: skip
+
+
+def _effects_together(factor: Factor, unit: str) -> list[Estimate]:
+    assert factor.together is not None
+    out = []
+    own = factor.together.kept[factor.place]
+    for change in effects.changes(factor.term, factor.values):
+        moved = (change.end != change.start) & ~own
+        if isinstance(factor.term, Category) and moved.any():
+            continue  # this level says the same as another column: there is nothing left to hold apart
+        if not own.any():
+            continue
+        made = effects.average_effect(
+            factor.together, factor.matrix, factor.place, change, name=factor.name, unit=unit, adjusted=True
+        )
+        link = factor.link
+        out.append(replace(made, q_value=link.q_value if link else None))
+    return out
+
+
+def _link(factor: Factor) -> Estimate:
+    assert factor.link is not None
+    return factor.link
+
+
+def _untested(factor: Factor, outcome: str, n: int) -> Estimate:
+    nothing = float("nan")
+    return Estimate(
+        name=f"{factor.name} and {outcome}", kind="check", value=nothing, low=nothing, high=nothing, n=n,
+        method="not tested: too few rows for all columns together",
+    )  # fmt: skip
+
+
+def _judge(factors: Sequence[Factor]) -> None:
+    """Claims over the family of all columns, Benjamini-Hochberg at ``ALPHA``."""
+    p = [_link(f).p_value for f in factors]
+    q = benjamini_hochberg([np.nan if v is None else v for v in p])
+    verdicts = effects.goes_with([_link(f) for f in factors], alpha=ALPHA)
+    for factor, value, verdict in zip(factors, q, verdicts, strict=True):
+        factor.link = replace(_link(factor), q_value=None if np.isnan(value) else float(value))
+        factor.verdict = verdict
+
+
+def _twins(factors: Sequence[Factor]) -> list[list[str]]:
+    """Groups of columns of numbers whose ranks move together, chained."""
+    from scipy import stats
+
+    numbers = [f for f in factors if f.values.dtype.kind == "f"]
+    if len(numbers) < 2:
+        return []
+    filled = [np.where(np.isfinite(f.values), f.values, getattr(f.term, "impute", 0.0)) for f in numbers]
+    ranks = np.column_stack([stats.rankdata(v) for v in filled])
+    spread = ranks.std(axis=0)
+    rho = np.abs(np.atleast_2d(np.corrcoef(ranks[:, spread > 0], rowvar=False)))
+    names = [f.name for f, s in zip(numbers, spread, strict=True) if s > 0]
+    group = list(range(len(names)))
+    for i in range(len(names)):
+        for j in range(i):
+            if rho[i, j] > TWINS:
+                old, new = group[i], group[j]
+                group = [new if g == old else g for g in group]
+    return [[n for n, g in zip(names, group, strict=True) if g == k] for k in sorted(set(group)) if group.count(k) > 1]
+
+
+def _worked_out(
+    main: Sequence[str], by_name: Mapping[str, Factor], x: Floats, places: Mapping[str, slice]
+) -> list[str]:
+    """Columns of numbers that the others give almost exactly (a bill that is the sum of its services)."""
+    gone: list[str] = []
+    numbers = [n for n in main if by_name[n].values.dtype.kind == "f"]
+    while True:
+        stay = [n for n in main if n not in gone]
+        index = np.concatenate([np.arange(places[n].start, places[n].stop) for n in stay] or [np.empty(0)]).astype(int)
+        if len(index) < 2:
+            return gone
+        centred = x[:, index] - x[:, index].mean(axis=0)
+        spread = centred.std(axis=0)
+        usable = independent(centred / np.where(spread > 0, spread, 1.0), tolerance=1e-4)
+        centred, index = centred[:, usable], index[usable]
+        worst, value = "", COPY
+        for name in numbers:
+            own = (index >= places[name].start) & (index < places[name].stop)
+            if name in gone or not own.any() or own.all():
+                continue
+            line = centred[:, own][:, :1]
+            others = centred[:, ~own]
+            gram = others.T @ others
+            fitted = np.linalg.solve(gram + np.eye(len(gram)) * 1e-9 * np.trace(gram) / len(gram), others.T @ line)
+            explained = 1 - float(((line - others @ fitted) ** 2).sum() / max(float((line**2).sum()), 1e-300))
+            if explained > value:
+                worst, value = name, explained
+        if not worst:
+            return gone
+        gone.append(worst)
+
+
+def _said(
+    fit: Fit, design: Design, groups: Sequence[Sequence[str]], worked_out: Sequence[str], by_name: Mapping[str, Factor]
+) -> list[tuple[str, str]]:
+    notes: list[tuple[str, str]] = []
+    for group in groups:
+        first = next(n for n in (*group, group[0]) if by_name[n].head or n == group[-1])
+        rest = [n for n in group if n != first]
+        notes.append(
+            (
+                "read-together",
+                f"{first} moves with {_and(rest)} (rank correlation above {TWINS:g}): their effects cannot be told "
+                "apart. They are read together; the effect of one does not hold the other equal",
+            )
+        )
+    for name in worked_out:
+        notes.append(
+            (
+                "worked-out",
+                f"{name} can be worked out from the other columns (R² above {COPY:g}), so the effects of the others "
+                "are given without holding it equal",
+            )
+        )
+    aliased = []
+    for term in design.terms:
+        gone = ~fit.kept[design.slices[term.name]]
+        aliased += [f"{term.name} {label}" for label, g in zip(term.labels, gone, strict=True) if g]
+    if aliased:
+        shown = _and(aliased[:6]) + (f" and {len(aliased) - 6} more" if len(aliased) > 6 else "")
+        notes.append(("aliased", f"{shown}: the same rows as a value of a column before; counted there"))
+    if fit.ridge:
+        wide = [t.name for t in design.terms if (np.abs(fit.coefficients[design.slices[t.name]]) > 4).any()]
+        notes.append(
+            (
+                "separation",
+                f"a value of {_and(wide[:4]) or 'some column'} goes with one outcome only, so its effect has no finite "
+                f"estimate; effects were held near zero by a weak penalty (ridge {fit.ridge:g})",
+            )
+        )
+    return notes
+
+
+def _stability(
+    ordered: Sequence[Factor], y: Floats, x: Floats, places: Mapping[str, slice], main: Sequence[str], fit: Fit,
+    *, binary: bool, seed: int, halves: int = 20,
+) -> int:  # fmt: skip
+    """Rank again on half-samples and count how often each column is among the top five.
+
+    The ranking of a half is approximate, so that 20 of them are cheap: entering first by the score test,
+    entering last by one Newton step from the full fit.
+    """
+    from scipy import special
+
+    if len(ordered) <= 5 or len(y) < 200:
+        return 0
+    index = np.concatenate([[0], *(np.arange(places[n].start, places[n].stop) for n in main)]).astype(int)
+    index = index[fit.kept]
+    beta = fit.coefficients[fit.kept]
+    rng = np.random.default_rng([seed, 20])
+    counts = dict.fromkeys((f.name for f in ordered), 0)
+    for _ in range(halves):
+        rows = np.sort(rng.permutation(len(y))[: len(y) // 2])
+        half, outcome = x[rows], y[rows]
+        mean = float(outcome.mean())
+        noise = mean * (1 - mean) if binary else float(outcome.var())
+        if noise <= 0:
+            continue
+        centred = half[:, 1:] - half[:, 1:].mean(axis=0)
+        gram, moment = centred.T @ centred, centred.T @ (outcome - mean)
+        z = half[:, index]
+        eta = z @ beta
+        p = special.expit(eta) if binary else eta
+        weight = p * (1 - p) if binary else np.full(len(p), 1 / max(float(np.var(outcome - p)), 1e-300))
+        pull = (outcome - p) if binary else (outcome - p) * weight[0]
+        information = z.T @ (z * weight[:, None]) + 1e-9 * np.eye(len(index))
+        inverse = np.linalg.pinv(information, hermitian=True)
+        step = beta + inverse @ (z.T @ pull)
+        ranking = {}
+        for factor in ordered:
+            own = np.arange(places[factor.name].start, places[factor.name].stop) - 1
+            first = float(
+                moment[own] @ np.linalg.pinv(gram[np.ix_(own, own)], hermitian=True) @ moment[own]
+            ) / noise - len(own)
+            at = np.flatnonzero(np.isin(index, own + 1))
+            last = 0.0
+            if len(at):
+                last = float(step[at] @ np.linalg.pinv(inverse[np.ix_(at, at)], hermitian=True) @ step[at]) - len(at)
+            ranking[factor.name] = max(first, 0.0) + max(last, 0.0)
+        for name in sorted(ranking, key=lambda n: -ranking[n])[:5]:
+            counts[name] += 1
+    for factor in ordered:
+        factor.steady = counts[factor.name]
+    return halves
+
+
+def _and(names: Sequence[str]) -> str:
+    from ambidex.report import words
+
+    return words.listing(list(names))

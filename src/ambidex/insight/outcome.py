@@ -1,0 +1,170 @@
+"""The outcome of a question: which column, which label counts as yes, which rows carry it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ambidex.data.table import Table
+from ambidex.errors import DataError, NotFound, nearest
+from ambidex.report import words
+
+__all__ = ["Outcome", "read_outcome"]
+
+YES = frozenset({"yes", "y", "true", "t", "1", "positive", "pos"})
+NO = frozenset({"no", "n", "false", "f", "0", "negative", "neg"})
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The outcome, row by row.
+
+    Attributes:
+        name: The column.
+        task: ``binary`` or ``regression``.
+        values: 0/1 or the number, NaN where the row has none, shape (rows,).
+        positive: Label that counts as yes, as the file writes it; None for a number.
+        negative: The other label, or `not X` where there are several; None for a number.
+        cautions: (code, text): rows left out, a label chosen.
+    """
+
+    name: str
+    task: Literal["binary", "regression"]
+    values: npt.NDArray[np.float64]
+    positive: str | None
+    negative: str | None
+    cautions: tuple[tuple[str, str], ...]
+
+    @property
+    def known(self) -> npt.NDArray[np.bool_]:
+        """Rows that carry the outcome."""
+        out: npt.NDArray[np.bool_] = np.isfinite(self.values)
+        return out
+
+    @property
+    def words(self) -> str:
+        """As shown: `Churn` where the label says yes, else `status = left`."""
+        if self.positive is None or self.positive.strip().lower() in YES:
+            return self.name
+        return f"{self.name} = {self.positive}"
+
+
+def read_outcome(table: Table, target: str, positive: str | None = None) -> Outcome:
+    """Read the outcome column.
+
+    A column of numbers with more than two values is a number, unless ``positive`` is given; two labels are
+    yes and no (the one that reads as yes, else the rarer, which is said); with more labels ``positive``
+    names the one that counts against all others.
+
+    Raises:
+        NotFound: ``data.no-column``; ``data.no-label`` with the labels found.
+        DataError: ``data.target-missing``, ``data.target-constant``, ``data.target-levels``.
+    """
+    table.require(target)
+    facts = table.facts(target)
+    labels = table.text(target)
+    counts = Counter(v for v in labels if v is not None)
+    if not counts:
+        raise DataError(
+            "data.target-missing",
+            f"{target} is missing in all {table.rows:,} rows",
+            where=f"{table.name}, column {target}",
+        )
+    numeric = facts.type in ("number", "integer")
+    if positive is None and numeric and len(counts) > 2:
+        values = table.number(target)
+        if not np.isfinite(values).any():
+            raise DataError("data.target-missing", f"{target} holds no number", where=f"{table.name}, column {target}")
+        seen = values[np.isfinite(values)]
+        if float(np.ptp(seen)) == 0:
+            raise _constant(table, target, _plain(float(seen[0])), len(seen))
+        return Outcome(target, "regression", values, None, None, _missing(table, target, values))
+    if positive is not None and str(positive) not in counts:
+        near = nearest(str(positive), counts)
+        raise NotFound(
+            "data.no-label",
+            f"{target} has no label {str(positive)!r}" + (f"; did you mean {near[0]!r}?" if near else ""),
+            where=f"{table.name}, column {target}",
+            found=_listed(counts),
+            do=f"--positive {_shell((near or list(counts))[0])}",
+        )
+    if len(counts) == 1:
+        raise _constant(table, target, next(iter(counts)), counts.total())
+    if positive is None and len(counts) > 2:
+        raise DataError(
+            "data.target-levels",
+            f"{target} has {len(counts):,} labels; drivers takes yes/no or a number",
+            where=f"{table.name}, column {target}",
+            found=_listed(counts),
+            do=f"name the label that counts: --positive {_shell(counts.most_common()[-1][0])}",
+        )
+    cautions: list[tuple[str, str]] = []
+    chosen = str(positive) if positive is not None else _yes(target, counts, cautions)
+    rest = sorted(set(counts) - {chosen})
+    negative = rest[0] if len(rest) == 1 else f"not {chosen}"
+    y = np.array([np.nan if v is None else float(v == chosen) for v in labels])
+    if len(rest) > 1:
+        cautions.append(
+            (
+                "positive-label",
+                f"{target}: {chosen!r} ({counts[chosen]:,} rows) against the other {len(rest)} labels together",
+            )
+        )
+    return Outcome(target, "binary", y, chosen, negative, (*cautions, *_missing(table, target, y)))
+
+
+def _yes(target: str, counts: Counter[str], cautions: list[tuple[str, str]]) -> str:
+    reads_yes = [v for v in counts if v.strip().lower() in YES]
+    reads_no = [v for v in counts if v.strip().lower() in NO]
+    if len(reads_yes) == 1 and len(reads_no) <= 1:
+        return reads_yes[0]
+    if len(reads_no) == 1 and not reads_yes:
+        return next(v for v in counts if v not in reads_no)
+    rare = min(counts, key=lambda v: (counts[v], v))
+    other = next(v for v in counts if v != rare)
+    cautions.append(
+        (
+            "positive-label",
+            f"{target} says {rare!r} and {other!r}; the rarer, {rare!r} ({counts[rare]:,} rows), was taken as yes. "
+            f"--positive {_shell(other)} turns it round",
+        )
+    )
+    return rare
+
+
+def _missing(table: Table, target: str, values: npt.NDArray[Any]) -> tuple[tuple[str, str], ...]:
+    gone = int(np.sum(~np.isfinite(values)))
+    if not gone:
+        return ()
+    return (("target-missing", f"{words.plural(gone, 'row')} without a value of {target} left out of {table.rows:,}"),)
+
+
+def _constant(table: Table, target: str, value: str, rows: int) -> DataError:
+    return DataError(
+        "data.target-constant",
+        f"{target} has one class, {rows:,} of {rows:,} rows say {value!r}, so nothing can go with it",
+        where=f"{table.name}, column {target}",
+        found=f"one class, {rows:,} of {rows:,}",
+        do="bring rows with the other outcome, or name another --target",
+    )
+
+
+def _listed(counts: Counter[str], most: int = 8) -> str:
+    shown = [f"{v} ({n:,})" for v, n in counts.most_common(most)]
+    return ", ".join(shown) + (f", … {len(counts) - most:,} more" if len(counts) > most else "")
+
+
+def _shell(label: str) -> str:
+    return (
+        label
+        if label.replace("-", "").replace("_", "").replace(".", "").isalnum()
+        else "'" + label.replace("'", "'\\''") + "'"
+    )
+
+
+def _plain(x: float) -> str:
+    return f"{x:.6g}".replace("-", "−")

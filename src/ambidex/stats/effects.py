@@ -1,0 +1,237 @@
+"""What a regression says about one column: average effects with their errors, evidence, importance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ambidex.stats import laws
+from ambidex.stats.claim import Claim, Verdict, decide_all
+from ambidex.stats.design import Category, Term
+from ambidex.stats.estimate import Estimate
+from ambidex.stats.regression import Fit, joint_wald
+
+__all__ = [
+    "Change", "average_effect", "between", "changes", "goes_with", "held_equal", "importance", "link",
+]  # fmt: skip
+
+Floats = npt.NDArray[np.float64]
+
+LEAST_P = 1e-300
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One column set from one value to another, all else as it is.
+
+    Attributes:
+        column: The column.
+        text: In words: `One year against Month-to-month`, `from 9 to 55`.
+        category: Level that it is set to, None for numbers.
+        base: Level that it is compared with, None for numbers.
+        start: Design columns at the start, shape (size,).
+        end: Design columns at the end, shape (size,).
+    """
+
+    column: str
+    text: str
+    category: str | None
+    base: str | None
+    start: Floats
+    end: Floats
+
+
+def changes(term: Term, values: npt.NDArray[np.generic]) -> list[Change]:
+    """What is reported of a column.
+
+    A category: each level against the base, its most frequent level. A number: from its 25th to its
+    75th percentile; from the lower to the higher value if it has two; from further out where ties make
+    the quartiles equal.
+
+    Args:
+        term: The column's design.
+        values: Its values, shape (n,).
+    """
+    if isinstance(term, Category):
+        unit = np.eye(term.size)
+        base = term.levels[0] if term.levels else ""
+        return [
+            Change(term.name, f"{label} against {base}", label, base, np.zeros(term.size), unit[i])
+            for i, label in enumerate(term.labels)
+        ]
+    x = np.asarray(values, dtype=np.float64)
+    x = x[np.isfinite(x)]
+    if not x.size:
+        return []
+    low, high, how = _ends(x)
+    return [] if low == high else [between(term, low, high, how)]
+
+
+def between(term: Term, start: float | str, end: float | str, how: str = "") -> Change:
+    """A column set from ``start`` to ``end``."""
+    if isinstance(term, Category):
+        rows = dict(zip(term.labels, np.eye(term.size), strict=True))
+        zero = np.zeros(term.size)
+        return Change(
+            term.name,
+            f"{end} against {start}",
+            str(end),
+            str(start),
+            rows.get(str(start), zero),
+            rows.get(str(end), zero),
+        )
+    rows_ = term.matrix(np.array([start, end], dtype=np.float64))
+    text = f"from {_plain(float(start))} to {_plain(float(end))}" + (f" ({how})" if how else "")
+    return Change(term.name, text, None, None, rows_[0], rows_[1])
+
+
+def average_effect(
+    fit: Fit, x: Floats, place: slice, change: Change, *, name: str, unit: str, adjusted: bool
+) -> Estimate:
+    """By how much the outcome differs, on average over the rows, when one column is set to another value.
+
+    Logistic: the mean difference of fitted probabilities, in points (shares times 100), with the delta
+    method's standard error. Linear: the difference in the outcome's own unit. It is what goes with the
+    column, not what changing the column would bring.
+
+    Args:
+        fit: The regression.
+        x: The matrix it was fitted on, shape (n, k).
+        place: Where the column's own design columns stand in it.
+        change: From where to where.
+        name: Shown name.
+        unit: Unit of a linear model's outcome; logistic gives points.
+        adjusted: True if the other columns are in the regression.
+
+    Source: Greene, Econometric Analysis (2018), section 17.3.2; Stata's ``margins, dydx``.
+    """
+    from scipy import special
+
+    b, v = fit.coefficients, fit.covariance
+    gradient = np.zeros(len(b))
+    if fit.family == "linear":
+        gradient[place] = change.end - change.start
+        value = float(gradient @ b)
+        law = laws.student(max(fit.df, 1))
+        scale, shown = 1.0, unit
+    else:
+        rest = x @ b - x[:, place] @ b[place]
+        p1 = special.expit(rest + float(change.end @ b[place]))
+        p0 = special.expit(rest + float(change.start @ b[place]))
+        w1, w0 = p1 * (1 - p1), p0 * (1 - p0)
+        gradient = x.T @ (w1 - w0) / len(x)
+        gradient[place] = float(w1.mean()) * change.end - float(w0.mean()) * change.start
+        value = float((p1 - p0).mean())
+        law = laws.normal(-100.0, 100.0)
+        scale, shown = 100.0, "points"
+    se = math.sqrt(max(float(gradient @ v @ gradient), 0.0))
+    known = se > 0
+    held = "other columns held equal" if adjusted else "alone"
+    model = "logistic regression, delta method" if fit.family == "logistic" else "least squares, HC2"
+    made = Estimate(
+        name=name,
+        kind="marginal-effect",
+        value=scale * value,
+        low=-math.inf,
+        high=math.inf,
+        n=fit.n,
+        unit=shown,
+        method=f"average effect, {change.text}, {held}; {model}",
+        se=scale * se if known else None,
+        law=law if known else None,
+        category=change.category,
+        base=change.base,
+        adjusted=adjusted,
+        p_value=_p(value / se, law) if known else None,
+    )
+    return made.at(0.05) if known else made
+
+
+def held_equal(fit: Fit, x: Floats, place: slice, rows: Sequence[Floats]) -> list[float]:
+    """Mean outcome if every row had the column at one value and kept the rest; one number for each of ``rows``."""
+    from scipy import special
+
+    b = fit.coefficients
+    rest = x @ b - x[:, place] @ b[place]
+    sums = [rest + float(row @ b[place]) for row in rows]
+    return [float((special.expit(s) if fit.family == "logistic" else s).mean()) for s in sums]
+
+
+def link(fit: Fit, place: slice, name: str, *, outcome: str) -> Estimate:
+    """The evidence that a column goes with the outcome at all, on the scale of standard errors.
+
+    The p-value of the joint Wald test over all design columns of the table's column, expressed as the
+    standard normal deviate that has it: |z| with P(|Z| > z) = p, standard error 1. A claim "above 0" on
+    it is decided at the same alpha as the test, alone and in a family (a test shows it).
+
+    Args:
+        fit: The regression.
+        place: The column's design columns.
+        name: The column.
+        outcome: Shown name of the outcome.
+    """
+    statistic, df, p = joint_wald(fit, place)
+    shown = {"name": f"{name} and {outcome}", "kind": "check", "n": fit.n, "unit": "standard errors"}
+    if not df or math.isnan(p):
+        return Estimate(**shown, value=math.nan, low=math.nan, high=math.nan, method="no test: nothing left to vary")  # type: ignore[arg-type]
+    z = -laws.normal_quantile(max(p, LEAST_P) / 2) if p < 1 else 0.0
+    return Estimate(
+        **shown,  # type: ignore[arg-type]  # values of the dict differ in type
+        value=z,
+        low=z,
+        high=z,
+        method=f"joint Wald test, {statistic:.4g} on {df} degrees of freedom, as a normal deviate",
+        se=1.0,
+        law=laws.normal(),
+        p_value=max(p, LEAST_P),
+    ).at(0.05)
+
+
+def goes_with(links: Sequence[Estimate], *, alpha: float = 0.10) -> list[Verdict]:
+    """Which columns go with the outcome, with a false share of at most ``alpha`` expected among those named."""
+    claims = [Claim(measure=f"the link between {e.name}", alpha=alpha) for e in links]
+    return decide_all(claims, links, family="bh")
+
+
+def importance(alone: Fit, together: Fit, place: slice) -> float:
+    """How much of the outcome a column accounts for: the mean of entering first and entering last.
+
+    Entering first: the likelihood ratio of the column alone. Entering last: its joint Wald statistic with
+    all other columns there. Each less its degrees of freedom, so that a column of noise scores near 0.
+    The mean of the two is what averaging over all orders (Lindeman, Merenda & Gold 1980) comes to with
+    two columns, and needs no 2^k fits.
+    """
+    first = max(2 * (alone.loglik - alone.null) - (int(alone.kept.sum()) - 1), 0.0)
+    statistic, df, _ = joint_wald(together, place)
+    return 0.5 * first + 0.5 * max(statistic - df, 0.0)
+
+
+def _ends(x: Floats) -> tuple[float, float, str]:
+    distinct = np.unique(x)
+    if distinct.size <= 2:
+        return float(distinct[0]), float(distinct[-1]), ""
+    for share, how in (
+        (0.25, "25th to 75th percentile"),
+        (0.10, "10th to 90th percentile"),
+        (0.02, "2nd to 98th percentile"),
+    ):
+        low, high = np.quantile(x, [share, 1 - share], method="inverted_cdf")
+        if low < high:
+            return float(low), float(high), how
+    return float(distinct[0]), float(distinct[-1]), "least to most"
+
+
+def _p(z: float, law: laws.Law) -> float:
+    if law.name == "student":
+        from scipy import special
+
+        return 2 * float(special.stdtr(law.args[0], -abs(z)))
+    return laws.normal_p(z)
+
+
+def _plain(x: float) -> str:
+    return f"{x:.6g}".replace("-", "−")
