@@ -502,12 +502,18 @@ def init(folder: str | Path | None = None, *, at: At = None) -> Result:
     )
 
 
-def demo(table: Any = None, *, target: str | None = None, folder: str | Path | None = None, at: At = None) -> Result:
-    """The whole road on real data, one timed line a step."""
+def demo(
+    table: Any = None, *, target: str | None = None, folder: str | Path | None = None, say: Any = None, at: At = None
+) -> Result:
+    """The whole road on real data, one timed line a step.
+
+    Args:
+        say: Called with (mark, step, text, seconds) as each step has happened.
+    """
     from ambidex.demo import run
 
     base = Path(at) if at is not None else Path()
-    return run(table, target=target, folder=base / (folder or "ambidex-demo"))
+    return run(table, target=target, folder=base / (folder or "ambidex-demo"), say=say)
 
 
 def status(*, at: At = None) -> Result:
@@ -530,6 +536,7 @@ def doctor(*, at: At = None) -> Result:
 def next(*, ask: bool = False, answer: Sequence[str] | str = (), at: At = None) -> Result:
     """What the project needs now: exploration or delivery, whose work it is, and the first task."""
     from ambidex.advice import next_step
+    from ambidex.advice.facts import check_fact
 
     workspace = open_workspace(at)
     given = [answer] if isinstance(answer, str) else list(answer)
@@ -537,7 +544,7 @@ def next(*, ask: bool = False, answer: Sequence[str] | str = (), at: At = None) 
         identity, equals, value = item.partition("=")
         if not equals:
             raise UsageError("usage.value", f"{item!r} is no answer", found="ID=VALUE", do="--answer A2=software")
-        next_step.check_fact(identity, value)
+        identity, value = check_fact(identity, value)
         workspace.store.append(verb="fact", body={"id": identity, "value": value})
     data = next_step.read_and_advise(
         workspace.folder, workspace.store, workspace.settings, now=workspace.clock()

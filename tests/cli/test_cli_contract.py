@@ -130,6 +130,10 @@ CALLS = [
 def test_each_verb_calls_the_function_of_its_name(run, line, args, options):
     done = run(line)
     assert done.code == 0
+    for call in done.calls:
+        # How these two speak while they work is no option.
+        call[2].pop("say", None)
+        call[2].pop("ready", None)
     assert done.calls == [(line.split()[0], args, {**options, "at": None})]
 
 
@@ -359,6 +363,32 @@ def test_results_show_lines_warnings_and_what_next(run):
         "  next  ambidex monitor churn\n"
         "        ambidex next\n"
     )
+
+
+def test_the_demo_prints_each_step_when_it_has_happened(run, capsys):
+    def demo(table, *, target, folder, say, at):
+        say("✓", "data", "7,043 rows", 0.42)
+        assert capsys.readouterr().out == "✓  data        7,043 rows  0.4 s\n"
+        say("▲", "", "left out duration", None)
+        return Result(verb="demo", data={}, lines=(("✓", "Done in 19 s."),), next=("ambidex next",))
+
+    assert run("demo", demo=demo).out == "▲              left out duration\n✓ Done in 19 s.\n\n  next  ambidex next\n"
+
+
+def test_waiting_is_said_on_stderr_and_never_in_quiet(run, monkeypatch):
+    import time
+
+    from ambidex.cli import progress
+
+    monkeypatch.setattr(progress, "LINE_EVERY_S", 0.02)
+
+    def slow(table, *, target, at):
+        time.sleep(0.2)
+        return answer()
+
+    done = run("profile t.csv", profile=slow)
+    assert done.err.startswith("profile, 0 s\n") and done.out.startswith("✓ ")
+    assert run("profile t.csv --quiet", profile=slow).err == ""
 
 
 def test_help_lists_explains_and_shows_a_verb(run):

@@ -15,7 +15,18 @@ from typing import Any
 from ambidex.cli.errors import one_line
 from ambidex.report import words
 
-__all__ = ["Block", "Grid", "Line", "amount", "answer_blocks", "colour", "error_blocks", "result_blocks", "text"]
+__all__ = [
+    "Block",
+    "Grid",
+    "Line",
+    "Step",
+    "amount",
+    "answer_blocks",
+    "colour",
+    "error_blocks",
+    "result_blocks",
+    "text",
+]
 
 KEY_ESTIMATES = 8
 COLUMNS = 40
@@ -40,7 +51,18 @@ class Grid:
     right: frozenset[int] = frozenset()
 
 
-Block = Line | Grid
+@dataclass(frozen=True)
+class Step:
+    """A step that has happened, and how long it took."""
+
+    mark: str
+    name: str
+    text: str
+    seconds: float | None
+
+
+Block = Line | Grid | Step
+STEP_NAME = 11
 
 _RECOMMENDATION_MARKS = {"act": "✓", "do-not-act": "✓", "not-enough-evidence": "▲", "cannot-answer": "■"}
 _COLOURS = {"✓": "green", "▲": "yellow", "■": "red"}
@@ -169,7 +191,7 @@ def _column_table(columns: Sequence[Mapping[str, Any]], verbose: bool) -> list[B
             str(c["role"]),
             words.count(c["missing"]),
             words.count(c["unique"]),
-            "; ".join(p["text"] if isinstance(p, Mapping) else str(p) for p in c.get("problems") or []),
+            ", ".join(str(p["code"]) if isinstance(p, Mapping) else str(p) for p in c.get("problems") or []),
         )
         for c in cut
     )
@@ -246,6 +268,9 @@ def text(blocks: Sequence[Block]) -> str:
     for block, lead in zip(blocks, leads, strict=True):
         if isinstance(block, Grid):
             out += _plain_grid(block)
+        elif isinstance(block, Step):
+            spent = "" if block.seconds is None else f"  {block.seconds:.1f} s"
+            out.append(f"{block.mark:<2} {block.name:<{STEP_NAME}} {one_line(block.text)}{spent}".rstrip())
         elif block.tone == "error":
             out.append(f"error {one_line(block.text)}")
         else:
@@ -317,6 +342,21 @@ def colour(blocks: Sequence[Block], stream: Any, *, no_color: bool = False) -> N
             indented.add_column()
             indented.add_row("", table)
             console.print(indented)
+            continue
+        if isinstance(block, Step):
+            steps = Table.grid(padding=(0, 1), expand=True)
+            steps.add_column(width=2)
+            steps.add_column(width=STEP_NAME)
+            steps.add_column(ratio=1, overflow="fold")
+            steps.add_column(justify="right", no_wrap=True, style="dim")
+            spent = "" if block.seconds is None else f"{block.seconds:.1f} s"
+            steps.add_row(
+                Text(block.mark, _COLOURS.get(block.mark, "")),
+                Text(block.name, "bold"),
+                Text(one_line(block.text)),
+                spent,
+            )
+            console.print(steps)
             continue
         if block.tone == "error":
             console.print(Text.assemble(("error ", "bold red"), one_line(block.text)), soft_wrap=False)

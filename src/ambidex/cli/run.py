@@ -7,6 +7,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -15,6 +16,7 @@ import click
 from ambidex.cli import document, render
 from ambidex.cli.errors import as_ours, command, exit_code, form
 from ambidex.cli.parser import Settings, Shown, build, help_of
+from ambidex.cli.progress import Waiting
 from ambidex.cli.verbs import VERBS
 from ambidex.errors import AmbidexError, EnvironmentProblem, Refused, explain
 
@@ -78,8 +80,30 @@ class Run:
             if isinstance(param, click.Argument):
                 value = said.pop(str(param.name))
                 positional += value if param.nargs == -1 else [value]
-        outcome = self.resolve(verb)(*positional, **said, at=None)
+        function = self.resolve(verb)
+        with self._meanwhile(verb, said):
+            outcome = function(*positional, **said, at=None)
         self._show(outcome)
+
+    def _meanwhile(self, verb: str, said: dict[str, Any]) -> AbstractContextManager[Any]:
+        """What is said while the verb works: serve and demo speak for themselves, others count seconds."""
+        quiet = self.settings.quiet
+        if verb == "serve":
+            said["ready"] = None if quiet else self._ready
+            return nullcontext()
+        if verb == "demo":
+            said["say"] = None if quiet else self._step
+            return nullcontext()
+        return Waiting(verb, None if quiet else sys.stderr)
+
+    def _ready(self, *address: Any) -> None:
+        """The server answers from now on."""
+        text = " ".join(map(str, address)) or "listening"
+        self._blocks([render.Line(f"{text}  Ctrl-C stops it", "✓")], sys.stderr)
+
+    def _step(self, mark: str, name: str, text: str, seconds: float | None) -> None:
+        """A step of the demo has happened. With --json stdout is for the document."""
+        self._blocks([render.Step(mark, name, text, seconds)], sys.stderr if self.json else sys.stdout)
 
     def _help(self, code: str | None) -> None:
         if code is None or code in VERBS:
