@@ -4,44 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
-import socket
 import subprocess
 import sys
-import time
 import urllib.error
-import urllib.request
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support import shared
-
-
-class Terminal:
-    """A shell in one folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def run(self, *words: str, exit: int = 0) -> str:
-        """Run a command, check its exit code, give stdout."""
-        done = self.raw(*words)
-        assert done.returncode == exit, f"{words}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
-        assert "Traceback" not in done.stderr + done.stdout
-        return done.stdout
-
-    def json(self, *words: str, exit: int = 0) -> dict[str, Any]:
-        """Run with --json: exactly one document on stdout."""
-        document: dict[str, Any] = json.loads(self.run(*words, "--json", exit=exit))
-        assert document["schema"] == "ambidex/1"
-        assert document["ok"] is (exit == 0)
-        return document
-
-    def raw(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "ambidex.cli", *words], cwd=self.folder, capture_output=True, text=True, timeout=120
-        )
+from terminal import Terminal, ask, served
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +53,9 @@ def test_03_the_same_question_again_is_the_same_answer(road: Terminal) -> None:
 
 def test_04_experiment(road: Terminal) -> None:
     cookie = str(shared("data/experiments/cookie_cats.csv"))
-    said = road.json("experiment", cookie, "--group", "version", "--metric", "retention_7:share", "--control", "gate_30")
+    said = road.json(
+        "experiment", cookie, "--group", "version", "--metric", "retention_7:share", "--control", "gate_30"
+    )
     difference = next(e for e in said["data"]["estimates"] if e["kind"] == "difference")
     assert difference["value"] == pytest.approx(-0.008201298, abs=1e-8)
     assert (difference["low"], difference["high"]) == pytest.approx((-0.0132819, -0.0031213), abs=1e-6)
@@ -155,7 +127,9 @@ def test_12_more_rows_arrive(road: Terminal) -> None:
     shutil.copy(road.folder / "more.csv", road.folder / "data" / "more.csv")
     look = road.json("drift", "churn", "more.csv")["data"]
     assert look["verdict"] in ("none", "open")
-    assert all({"name", "drifted", "size", "low", "high", "margin", "p_value", "what"} <= set(c) for c in look["columns"])
+    assert all(
+        {"name", "drifted", "size", "low", "high", "margin", "p_value", "what"} <= set(c) for c in look["columns"]
+    )
     assert road.json("monitor", "churn")["data"]["alerts"] == []
 
 
@@ -175,7 +149,9 @@ def test_13_retrain_promote_rollback(road: Terminal) -> None:
 def test_14_a_model_of_shuffled_labels_is_refused(road: Terminal) -> None:
     lines = (road.folder / "data" / "a.csv").read_text().splitlines()
     labels = [line.rsplit(",", 1)[1] for line in lines[1:]]
-    shuffled = [line.rsplit(",", 1)[0] + "," + labels[(i * 7919 + 13) % len(labels)] for i, line in enumerate(lines[1:])]
+    shuffled = [
+        line.rsplit(",", 1)[0] + "," + labels[(i * 7919 + 13) % len(labels)] for i, line in enumerate(lines[1:])
+    ]
     (road.folder / "shuffled.csv").write_text("\n".join([lines[0], *shuffled]) + "\n")
     made = road.json("train", "churn", "--data", "shuffled.csv")["data"]
     assert made["version"] == 3
@@ -190,7 +166,9 @@ def test_14_a_model_of_shuffled_labels_is_refused(road: Terminal) -> None:
 def test_15_an_altered_file_is_refused_and_live_is_unharmed(road: Terminal) -> None:
     shown = road.json("models", "show", "churn@2")["data"]
     sha = shown["files"]["model.json"]["sha256"]
-    blob = next(p for p in (road.folder / ".ambidex" / "blobs").rglob("*") if p.is_file() and sha.endswith(p.name[-20:]))
+    blob = next(
+        p for p in (road.folder / ".ambidex" / "blobs").rglob("*") if p.is_file() and sha.endswith(p.name[-20:])
+    )
     sound = blob.read_bytes()
     blob.chmod(0o600)
     blob.write_bytes(sound.replace(b"0", b"1", 1))
@@ -202,7 +180,10 @@ def test_15_an_altered_file_is_refused_and_live_is_unharmed(road: Terminal) -> N
 
 
 def test_16_a_missing_column_is_refused(road: Terminal) -> None:
-    lines = [line.split(",", 2)[0] + "," + line.split(",", 2)[2] for line in (road.folder / "more.csv").read_text().splitlines()]
+    lines = [
+        line.split(",", 2)[0] + "," + line.split(",", 2)[2]
+        for line in (road.folder / "more.csv").read_text().splitlines()
+    ]
     (road.folder / "narrow.csv").write_text("\n".join(lines) + "\n")
     error = road.json("score", "churn", "narrow.csv", "--out", "x.csv", exit=3)["error"]
     assert error["code"] == "data.schema" and "gender" in error["message"]
@@ -221,46 +202,3 @@ def test_17_listing_status_doctor_next_help(road: Terminal) -> None:
     advice = road.json("next")["data"]
     assert {"role", "work", "rule", "strength", "first_task", "signals", "would_change"} <= set(advice)
     assert "data.no-column" in road.run("help", "data.no-column")
-
-
-# ---------------------------------------------------------------- a server
-
-
-class served:
-    """``ambidex serve`` on a free port, until the block ends."""
-
-    def __init__(self, terminal: Terminal, *names: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        command = [sys.executable, "-m", "ambidex.cli", "serve", *names, "--port", str(self.port)]
-        self.process = subprocess.Popen(command, cwd=terminal.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-
-    def __enter__(self) -> str:
-        base = f"http://127.0.0.1:{self.port}"
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            try:
-                with urllib.request.urlopen(f"{base}/v2/health/ready", timeout=1):
-                    return base
-            except OSError:
-                assert self.process.poll() is None, self.process.stderr.read().decode()  # type: ignore[union-attr]
-                time.sleep(0.05)
-        raise AssertionError("not ready within 30 s")
-
-    def __exit__(self, *_: object) -> None:
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(timeout=15)
-        for stream in (self.process.stdout, self.process.stderr):
-            if stream is not None:
-                stream.close()
-
-
-def ask(url: str, body: Any) -> dict[str, Any]:
-    """POST JSON, give JSON."""
-    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=10) as response:
-        answer: dict[str, Any] = json.load(response)
-        return answer
-
-
