@@ -15,7 +15,7 @@ from typing import Any
 from ambidex.data.read import read
 from ambidex.data.record import record
 from ambidex.errors import UsageError
-from ambidex.insight.experiment_advice import advise, advise_stop
+from ambidex.insight.experiment_advice import advise, advise_stop, lead_of
 from ambidex.insight.experiment_checks import check_missing, check_ratio, check_units, parse_shares, pick_control
 from ambidex.insight.experiment_compare import Family, compare, judge, with_outliers_capped
 from ambidex.insight.experiment_data import Assignment, Reading, assign, read_metric
@@ -56,7 +56,8 @@ def experiment(
         control: Label of the baseline arm; picked from the names if None, and said.
         unit: Column of what was randomised; rows are brought together by it. Means and shares enter with the
             mean of a unit's rows, counts with their sum, ratios with both sums.
-        shares: Planned arm sizes, ``A=.5,B=.5`` or a mapping; equal if None.
+        shares: Planned arm sizes, ``A=.5,B=.5`` or a mapping; equal if None. ``unknown`` leaves the check of the arm
+            sizes out, and says so.
         alpha: Error rate of the family of primary claims, in (0, 1).
         anytime: True if the result may be looked at as often as one likes.
         margin: Differences inside ±margin do not matter; also asks whether they lie inside. In the metric's unit.
@@ -119,9 +120,10 @@ def experiment(
     more = judge([readings[m.spec] for m in others], who, settings, None, family="bh")
     guarded = _guard(guards, readings, who, settings)
     cautions += _cautions_of(comparisons, who, settings, picked, unit, readings, source.cautions)
-    cautions += [Caution(str(code), str(text)) for code, text in notes]
+    noted = [Caution(str(code), str(text)) for code, text in notes]
+    cautions += noted
 
-    strength = _strength(comparisons, cautions)
+    strength = _strength(comparisons, firm=not noted and not any(c.code in DESIGN_CAUTIONS for c in cautions))
     treated = listing([a for a in who.labels if a != base], "or")
     question = f"Does {treated} change {listing([m.label for m in primary])}?"
     looked = "holds at every look" if anytime else "judged at one look"
@@ -222,7 +224,7 @@ def _check_design(
     else:
         ratio, cautions = check_ratio(dict(zip(who.labels, who.counts, strict=True)), planned, "units")
     used = [group, *(c for r in readings for c in (r.metric.column, r.metric.per) if c)]
-    units, more = check_units(source, who, unit, used)
+    units, more = check_units(source, who, unit, used, "rows" if trials is None else "trials")
     missing, lost = check_missing(who, readings)
     if who.unassigned:
         what = f"`{group}`" if unit is None else f"`{group}` or `{unit}`"
@@ -278,16 +280,16 @@ def _cautions_of(
     return out
 
 
-def _strength(comparisons: Sequence[Comparison], cautions: Sequence[Caution]) -> Strength:
-    """Strong: decided, would be at a tenth of alpha too, and no caution about the design."""
+def _strength(comparisons: Sequence[Comparison], *, firm: bool) -> Strength:
+    """Strong: decided, would be at a tenth of alpha too, and no caution about the design (``firm``)."""
     decided = [c for c in comparisons if c.verdict.outcome != "open"]
     if not decided:
         return "some" if any(c.same for c in comparisons) else "weak"
-    if any(c.code in DESIGN_CAUTIONS for c in cautions):
+    if not firm:
         return "some"
     stricter = [replace(c.verdict.claim, alpha=(1 - c.verdict.estimate.level) / 10) for c in decided]
-    firm = [decide(claim, c.difference).outcome for claim, c in zip(stricter, decided, strict=True)]
-    return "strong" if "open" not in firm else "some"
+    again = [decide(claim, c.difference).outcome for claim, c in zip(stricter, decided, strict=True)]
+    return "strong" if "open" not in again else "some"
 
 
 def _findings(
@@ -319,7 +321,7 @@ def _findings(
 
 
 def _numbers(comparisons: Sequence[Comparison], who: Assignment, base: str) -> tuple[tuple[str, str, str], ...]:
-    first = comparisons[0]
+    first = lead_of(comparisons)
     e, style = first.difference, Style.of(first.reading, first.difference)
     tiles = [
         (f"{first.reading.metric.label}, {first.arm} against {base}", style.delta(e.value), style.range(e.low, e.high))
@@ -329,14 +331,10 @@ def _numbers(comparisons: Sequence[Comparison], who: Assignment, base: str) -> t
         tiles.append(
             ("relative to the control", _percent(lift.value), f"{_percent(lift.low)} to {_percent(lift.high)}")
         )
-    tiles.append(
-        (
-            "units",
-            count(sum(who.counts)),
-            " : ".join(f"{a} {count(n)}" for a, n in zip(who.labels, who.counts, strict=True)),
-        )
-    )
-    return tuple(tiles[:3])
+    sizes = who.counts if first.reading.metric.kind != "trials" else tuple(v.n for v in first.reading.levels)
+    arms = " : ".join(f"{a} {count(n)}" for a, n in zip(who.labels, sizes, strict=True))
+    tiles.append(("units", count(sum(sizes)), arms))
+    return tuple(tiles)
 
 
 def _percent(x: float) -> str:
@@ -348,7 +346,7 @@ def _unknowns(comparisons: Sequence[Comparison], unit: str | None) -> tuple[str,
     if unit is None:
         out.append("Whether rows are independent: each row was taken as one unit.")
     out.append("What happens after the period that was measured, and for other people than these.")
-    first = comparisons[0]
+    first = lead_of(comparisons)
     if (size := first.detectable) is not None:
         least = Style.of(first.reading, first.difference).delta(size).lstrip("+")
         out.append(
@@ -377,7 +375,8 @@ def _method(
         parts.append("valid for one look at the end")
     if margin is not None:
         parts.append(f"the same within ±{margin:g} is claimed only if the whole interval lies inside")
-    parts.append(f"units by `{unit}`" if unit else "each row is a unit")
+    trials = any(r.metric.kind == "trials" for r in readings)
+    parts.append(f"units by `{unit}`" if unit else "each trial is a unit" if trials else "each row is a unit")
     text = "; ".join(parts) + "."
     return text[0].upper() + text[1:]
 

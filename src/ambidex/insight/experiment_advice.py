@@ -8,7 +8,7 @@ from ambidex.insight.experiment_words import Comparison, Style, roughly, sentenc
 from ambidex.report.answer import Check, Recommendation
 from ambidex.report.words import listing
 
-__all__ = ["advise", "advise_stop"]
+__all__ = ["advise", "advise_stop", "lead_of"]
 
 Actions = tuple[tuple[str, str, str, str], ...]
 
@@ -21,7 +21,7 @@ def advise(
     Ships an arm if one primary claim is supported, none refuted, and every guardrail non-inferior. Whether more of a
     metric is better is not in the table, so the text says under which reading it holds.
     """
-    lead = max(comparisons, key=_weight)
+    lead = lead_of(comparisons)
     headline = _headline(lead, comparisons, margin)
     recommendation = _recommend(comparisons, guarded, lead, margin)
     return headline, recommendation, _actions(recommendation, lead)
@@ -37,6 +37,11 @@ def advise_stop(checks: Sequence[Check]) -> tuple[str, Recommendation, Actions]:
     )
     action = ("Trace assignment and logging by arm", "whoever runs the assignment", "days", "a test that can be judged")
     return headline, Recommendation("cannot-answer", text), (action,)
+
+
+def lead_of(comparisons: Sequence[Comparison]) -> Comparison:
+    """The comparison that the headline tells: decided before open, then the smaller p-value."""
+    return max(comparisons, key=_weight)
 
 
 def _weight(c: Comparison) -> tuple[bool, bool, float]:

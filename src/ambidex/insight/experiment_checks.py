@@ -11,6 +11,7 @@ import numpy as np
 from ambidex.data.table import Table
 from ambidex.errors import NotFound, UsageError, did_you_mean
 from ambidex.insight.experiment_data import Assignment, Reading, codes_of
+from ambidex.insight.experiment_words import p_text
 from ambidex.report.answer import Caution, Check
 from ambidex.report.words import count, listing, plural
 from ambidex.stats.checks import sample_ratio
@@ -55,7 +56,7 @@ def pick_control(labels: Sequence[str], control: Any, group: str) -> tuple[str, 
 
 
 def parse_shares(shares: Any, labels: Sequence[str]) -> dict[str, float] | None:
-    """Planned shares, from ``A=.5,B=.5`` or a mapping; None if none are planned.
+    """Planned shares, from ``A=.5,B=.5`` or a mapping; None for equal ones, empty for ``unknown``.
 
     Raises:
         UsageError: ``usage.value`` if they cannot be read, are not positive, miss an arm or do not add up to 1.
@@ -63,6 +64,8 @@ def parse_shares(shares: Any, labels: Sequence[str]) -> dict[str, float] | None:
     """
     if shares is None:
         return None
+    if shares == "unknown":
+        return {}
     do = "--shares " + ",".join(f"{label}={1 / len(labels):.4g}" for label in labels)
     pairs: list[tuple[str, Any]]
     if isinstance(shares, str):
@@ -79,7 +82,10 @@ def parse_shares(shares: Any, labels: Sequence[str]) -> dict[str, float] | None:
             share = float("nan")
         if not 0 < share < 1 or label in planned:
             raise UsageError(
-                "usage.value", f"shares: cannot use {label}={str(text)[:40]}", found=str(shares)[:200], do=do
+                "usage.value",
+                f"shares: cannot read {f'{label}=' if label else ''}{str(text)[:40]}",
+                found=str(shares)[:200],
+                do=do,
             )
         planned[label] = share
     for label in planned:
@@ -102,12 +108,17 @@ def check_ratio(
     counts: Mapping[str, int], shares: Mapping[str, float] | None, what: str
 ) -> tuple[Check, list[Caution]]:
     """Do the arms have their planned sizes? Below .001 no verdict is given, below .01 it is said."""
-    p = sample_ratio(counts, shares).p
     sizes = " : ".join(count(n) for n in counts.values())
+    if shares is not None and not shares:
+        text = f"{' : '.join(counts)} have {sizes} {what}; the planned sizes are not known, so nothing was checked"
+        return Check("srm", True, None, STOP, text, decides=True), [
+            Caution("srm", f"{text}: units lost from one arm would go unnoticed.")
+        ]
+    p = sample_ratio(counts, shares).p
     whole = sum((shares or dict.fromkeys(counts, 1.0)).values())
     plan = " : ".join(f"{100 * (shares or dict.fromkeys(counts, 1.0))[a] / whole:.4g}%" for a in counts)
     names = " : ".join(counts)
-    text = f"{names} have {sizes} {what}; planned {plan}{'' if shares else ' (equal shares assumed)'}; p = {p:.2g}"
+    text = f"{names} have {sizes} {what}; planned {plan}{'' if shares else ' (equal shares assumed)'}; {p_text(p)}"
     check = Check("srm", p >= STOP, p, STOP, text, decides=True)
     if STOP <= p < LOOK:
         hint = "units may have been lost or added after assignment" if shares else "say --shares if others were planned"
@@ -116,7 +127,7 @@ def check_ratio(
 
 
 def check_units(
-    table: Table, who: Assignment, unit: str | None, used: Sequence[str]
+    table: Table, who: Assignment, unit: str | None, used: Sequence[str], what: str = "rows"
 ) -> tuple[list[Check], list[Caution]]:
     """Are the units counted once? Checks ``unit`` and, with a unit, ``two-arms``."""
     if unit is not None:
@@ -140,7 +151,7 @@ def check_units(
         if len(labels) >= max(20, 5 * len(who.labels)) and repeated > 0 and (worst is None or len(labels) > worst[2]):
             worst = repeated, column, len(labels)
     if worst is None:
-        return [Check("unit", True, 0.0, 0.0, "rows were taken as the units; no column of ids repeats")], []
+        return [Check("unit", True, 0.0, 0.0, f"{what} were taken as the units; no column of ids repeats")], []
     repeated, column, labels_ = worst
     text = f"`{column}` has {count(labels_)} values in {count(repeated + labels_)} rows"
     caution = Caution(
@@ -167,7 +178,7 @@ def check_missing(who: Assignment, readings: Sequence[Reading]) -> tuple[list[Ch
             f"{arm} {count(m)} of {count(n)}" for arm, m, n in zip(who.labels, reading.missing, who.counts, strict=True)
         )
         p = _missing_p(reading.missing, who.counts)
-        checks.append(Check(f"missing {label}", p >= LOOK, p, LOOK, f"without a value: {per_arm}; p = {p:.2g}"))
+        checks.append(Check(f"missing {label}", p >= LOOK, p, LOOK, f"without a value: {per_arm}; {p_text(p)}"))
         more = " The arms lack them unequally, which can make a difference where there is none." if p < LOOK else ""
         cautions.append(
             Caution("missing", f"`{label}`: {plural(total, 'unit')} without a value were left out ({per_arm}).{more}")

@@ -13,7 +13,7 @@ from ambidex.stats.compare import Level
 from ambidex.stats.estimate import Estimate
 from ambidex.stats.laws import normal_quantile
 
-__all__ = ["Comparison", "Style", "arms_figure", "difference_finding", "roughly", "sentence"]
+__all__ = ["Comparison", "Style", "arms_figure", "difference_finding", "p_text", "roughly", "sentence"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +109,15 @@ def roughly(n: int | None) -> str:
     return count(float(f"{n:.2g}"))
 
 
+def p_text(p: float) -> str:
+    """A p-value for people.
+
+    >>> p_text(0.001554), p_text(1e-9)
+    ('p = 0.0016', 'p < 0.0001')
+    """
+    return f"p = {p:.2g}" if p >= 0.0001 else "p < 0.0001"
+
+
 def sentence(c: Comparison, margin: float | None) -> str:
     """The finding in one sentence. The verdict chooses the verb, never the point estimate."""
     e, label = c.difference, c.reading.metric.label
@@ -164,7 +173,7 @@ def difference_finding(comparisons: list[Comparison], margin: float | None, stre
         higher = lead.arm if lead.verdict.outcome == "supported" else lead.control
         so_what = f"If more {label} is better, {higher} is the better arm."
     p = lead.difference.p_value
-    sure = f"{level:.3g}% interval{'' if p is None else f', p = {p:.2g}'}; {looked}."
+    sure = f"{level:.3g}% interval{'' if p is None else ', ' + p_text(p)}; {looked}."
     text = ". ".join(others[:2])
     return Finding(
         title=title,

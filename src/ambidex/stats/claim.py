@@ -61,11 +61,8 @@ class Claim:
         """
         if self.relation == "outside":
             return f"{self.measure} is outside ±{self.margin:g}"
-        return (
-            f"{self.measure} is {self.relation} {self.margin:+g}"
-            if self.margin
-            else (f"{self.measure} is {self.relation} 0")
-        )
+        margin = f"{self.margin:+g}".replace("-", "−") if self.margin else "0"
+        return f"{self.measure} is {self.relation} {margin}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
