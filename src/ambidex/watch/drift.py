@@ -20,7 +20,7 @@ from ambidex.watch.look import ColumnLook, Look, look_at_table
 from ambidex.watch.rules import Broken, broken_rules
 from ambidex.watch.words import distance, move, p_text, part_names
 
-__all__ = ["DriftLook", "column_p", "column_parts", "drift"]
+__all__ = ["DriftLook", "column_p", "column_parts", "drift", "look_for_drift"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,7 @@ class DriftLook:
     Attributes:
         verdict: ``drifted`` if a column lies outside its margin or a rule is broken; ``none`` if every column
             lies inside; ``open`` if rows are too few to tell for some.
-        state: The same in a sentence.
+        text: The same in a sentence.
         rows: Rows looked at.
         reference_rows: Rows of the reference.
         columns: One dict a column: ``name``, ``drifted``, ``size``, ``low``, ``high``, ``margin``, ``p_value``,
@@ -41,7 +41,7 @@ class DriftLook:
     """
 
     verdict: Literal["none", "drifted", "open"]
-    state: str
+    text: str
     rows: int
     reference_rows: int
     columns: tuple[dict[str, Any], ...]
@@ -68,13 +68,14 @@ class DriftLook:
             )
             for c in moved
         ]
-        return ((mark, self.state), *rows)
+        return ((mark, self.text), *rows)
 
     def to_dict(self) -> dict[str, Any]:
         """``data`` of the JSON contract."""
         return {
-            "state": self.state,
+            "state": {"none": "inside", "open": "too-few-rows", "drifted": "outside"}[self.verdict],
             "verdict": self.verdict,
+            "text": self.text,
             "rows": self.rows,
             "reference_rows": self.reference_rows,
             "columns": [dict(c) for c in self.columns],
@@ -85,6 +86,13 @@ class DriftLook:
 
 
 def drift(
+    reference: Mapping[str, Any], schema: Schema, table: Table, *, margin: float = 0.02, alpha: float = 0.05
+) -> dict[str, Any]:
+    """``look_for_drift`` as ``data`` of the JSON contract."""
+    return look_for_drift(reference, schema, table, margin=margin, alpha=alpha).to_dict()
+
+
+def look_for_drift(
     reference: Mapping[str, Any], schema: Schema, table: Table, *, margin: float = 0.02, alpha: float = 0.05
 ) -> DriftLook:
     """Does a table look like what the version was measured on?
@@ -131,7 +139,7 @@ def drift(
     verdict: Literal["none", "drifted", "open"] = "drifted" if outside or broken else "open" if undecided else "none"
     return DriftLook(
         verdict=verdict,
-        state=_state(len(names), outside, undecided, broken, margin, int(reference["rows"])),
+        text=_text(len(names), outside, undecided, broken, margin, int(reference["rows"])),
         rows=look.rows,
         reference_rows=int(reference["rows"]),
         columns=columns,
@@ -156,7 +164,7 @@ def column_parts(name: str, entry: Mapping[str, Any], look: ColumnLook) -> list[
 
 
 def column_p(entry: Mapping[str, Any], look: ColumnLook) -> float | None:
-    """p-value of "nothing changed": chi2 on the merged cells; for numbers twice the smaller of it and the rank-sum's."""
+    """p-value of "nothing changed": chi2 on the merged cells; for numbers twice the smaller of it and the rank-sum."""
     if entry["kind"] == "category":
         return chi2_p(entry["counts"], look.counts)
     both = [
@@ -191,7 +199,7 @@ def _column(
     }
 
 
-def _state(
+def _text(
     columns: int, outside: int, undecided: Sequence[Verdict], broken: Sequence[Broken], margin: float, m: int
 ) -> str:
     rules = f"{len(broken)} rule{'s' * (len(broken) != 1)} broken" if broken else ""
