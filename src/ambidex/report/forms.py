@@ -1,0 +1,442 @@
+"""How each form of a figure is laid out: a Vega-Lite specification with every position computed here.
+
+Labels are wrapped and rows are as high as their labels, because text is measured with other fonts
+where it is drawn than where it is read.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ambidex.report.answer import Figure
+from ambidex.report.ink import COLOURS, FONT, clip, width_of, wrap
+from ambidex.report.words import count, number, share
+
+__all__ = ["MOST_ROWS", "spec", "value_text"]
+
+MOST_ROWS = 30
+"""Marks drawn in one picture; the table under it lists every row."""
+
+_WIDE, _NARROW = 800, 340
+_GUTTER = 280  # widest label column beside the marks: 32 characters on one line
+_LINE = 17  # height of a line of 13-px text
+
+Rows = list[dict[str, Any]]
+
+
+def value_text(value: float | None, figure: Figure, *, sign: bool | None = None) -> str:
+    """A value of the figure as shown: ``+31 pts``, ``11.9%``, ``7,043``.
+
+    Args:
+        value: In the figure's own unit (shares for ``points`` and ``share``).
+        figure: Gives unit and digits, so that all values of a picture have equally many.
+        sign: Show a plus; by default for differences.
+    """
+    if value is None or not math.isfinite(value):
+        return "–"
+    sign = figure.form == "effect-bars" or figure.unit == "points" if sign is None else sign
+    if figure.unit in ("points", "share"):
+        text = share(value, _digits(figure))
+        text = text.removesuffix("%") + " pts" if figure.unit == "points" else text
+    elif figure.unit == "count":
+        text = count(value)
+    else:
+        text = number(value) + (f" {figure.unit}" if 0 < len(figure.unit) <= 4 else "")
+    nonzero = any(c in text for c in "123456789")
+    return "+" + text if sign and value > 0 and nonzero else text
+
+
+def _digits(figure: Figure) -> int:
+    values = [abs(100 * v) for r in figure.rows if (v := _finite(r.get("value"))) is not None]
+    if figure.form == "interval-dots":
+        spread = max(values, default=0.0) - min(values, default=0.0)
+        return 2 if len(values) > 1 and 0 < spread < 1 else 1
+    told = [abs(100 * v) for r in figure.rows if r.get("clear", True) and (v := _finite(r.get("value")))] or values
+    if max(told, default=0.0) >= 10 and min(told) >= 1:
+        return 0
+    return 1 if max(told, default=0.0) >= 1 else 2
+
+
+def spec(figure: Figure, *, narrow: bool = False, titled: bool = False) -> dict[str, Any]:
+    """The Vega-Lite specification of a figure, colours as light hex.
+
+    Args:
+        figure: What to draw; at most ``MOST_ROWS`` of its rows are drawn.
+        narrow: 340 wide instead of 800.
+        titled: With title and subtitle (our pages set them in HTML).
+    """
+    width = _NARROW if narrow else _WIDE
+    draw = {"effect-bars": _effects, "interval-dots": _dots, "bars": _bars, "histogram": _histogram}[figure.form]
+    layers, box, (top, right, bottom, left) = draw(figure, width, narrow)
+    made: dict[str, Any] = {
+        "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
+        "width": width - left - right,
+        "height": box,
+        "autosize": {"type": "none"},
+        "padding": {"top": top + (56 if titled else 0), "right": right, "bottom": bottom, "left": left},
+        "layer": layers,
+        "config": _config(titled),
+    }
+    if titled:
+        made["title"] = {
+            "text": figure.title,
+            "subtitle": figure.subtitle,
+            "anchor": "start",
+            "dx": -left,
+            "offset": 16,
+        }
+    return made
+
+
+def _config(titled: bool) -> dict[str, Any]:
+    axis = {
+        "domain": False,
+        "ticks": False,
+        "gridColor": COLOURS["line"],
+        "labelColor": COLOURS["third"],
+        "labelFontSize": 12,
+        "labelPadding": 8,
+        "title": None,
+    }
+    return {
+        "aria": False,
+        "background": COLOURS["card"] if titled else "transparent",
+        "font": FONT,
+        "view": {"stroke": None},
+        "axis": axis,
+        "title": {
+            "color": COLOURS["ink"],
+            "subtitleColor": COLOURS["third"],
+            "fontSize": 15,
+            "subtitleFontSize": 13,
+            "fontWeight": 600,
+        },
+    }
+
+
+# The parts that the forms share ------------------------------------------------------------------
+
+
+def _finite(value: Any) -> float | None:
+    if value is None or isinstance(value, str):
+        return None
+    value = float(value)
+    return value if math.isfinite(value) else None
+
+
+def _layer(values: Rows, mark: str, encoding: dict[str, Any], **properties: Any) -> dict[str, Any]:
+    return {"data": {"values": values}, "mark": {"type": mark, **properties}, "encoding": encoding}
+
+
+def _px(field: str) -> dict[str, Any]:
+    return {"field": field, "type": "quantitative", "scale": None, "axis": None}
+
+
+def _text(values: Rows, x: dict[str, Any], **style: Any) -> dict[str, Any]:
+    paint = {"field": "ink", "type": "nominal", "scale": None, "legend": None}
+    style = {"fontSize": 13, "baseline": "middle", **style}
+    return _layer(values, "text", {"x": x, "y": _px("y"), "text": {"field": "text"}, "color": paint}, **style)
+
+
+def _rows(figure: Figure) -> Rows:
+    """Rows with finite values, their interval (None where there is none) and their words."""
+    out: Rows = []
+    for row in figure.rows:
+        value = _finite(row.get("value"))
+        if value is None:
+            continue
+        low, high = _finite(row.get("low")), _finite(row.get("high"))
+        clear = row.get("clear") is not False
+        out.append(
+            {**row, "label": str(row.get("label", "")), "value": value, "low": low, "high": high, "clear": clear}
+        )
+    return out[:MOST_ROWS]
+
+
+def _place(rows: Rows, *, room: float, narrow: bool, mark: float, above: float = 0) -> tuple[float, Rows]:
+    """Give each row its ``y`` in px and its label lines; the height of all and the label texts.
+
+    Args:
+        rows: Changed in place: ``y`` is the middle of the mark.
+        room: Width for a label.
+        narrow: Labels above the marks instead of beside them.
+        mark: Height of a mark.
+        above: Room that a mark needs above itself, for its value.
+    """
+    y, labels = 0.0, []
+    for row in rows:
+        lines = wrap(row["label"], room, size=13, most=2 if narrow else 4)
+        if narrow:
+            first = y + 10
+            row["y"] = y + _LINE * len(lines) + 6 + above + mark / 2
+            y = row["y"] + mark / 2 + 16
+        else:
+            high = max(_LINE * len(lines) + 14, mark + 18 + above)
+            row["y"] = y + above / 2 + high / 2
+            first = row["y"] - _LINE * (len(lines) - 1) / 2
+            y += high
+        row["first"] = first
+        ink = COLOURS["second"] if narrow else COLOURS["ink"]
+        labels += [{"text": text, "y": first + _LINE * i, "ink": ink} for i, text in enumerate(lines)]
+    return y, labels
+
+
+def _gutter(rows: Rows, most: float) -> float:
+    return min(most, max((width_of(r["label"], 13) for r in rows), default=0) + 18)
+
+
+def _ends(rows: Rows, *, zero: bool) -> tuple[float, float]:
+    seen = [v for r in rows for v in (r["value"], r["low"], r["high"]) if v is not None] or [0.0]
+    if zero:
+        seen.append(0.0)
+    low, high = min(seen), max(seen)
+    if low == high:
+        half = abs(low) * 0.1 or 1.0
+        return low - half, high + half
+    return low, high
+
+
+def _x(field: str, low: float, high: float, axis: dict[str, Any] | None = None) -> dict[str, Any]:
+    scale = {"domain": [low, high], "nice": False, "zero": False}
+    return {"field": field, "type": "quantitative", "scale": scale, "axis": axis}
+
+
+def _paint(field: str = "paint") -> dict[str, Any]:
+    return {"field": field, "type": "nominal", "scale": None, "legend": None}
+
+
+def _intervals(rows: Rows, x: Any) -> list[dict[str, Any]]:
+    """Thin lines with caps."""
+    known = [
+        {"low": r["low"], "high": r["high"], "y": r["y"], "top": r["y"] - 4, "foot": r["y"] + 4}
+        for r in rows
+        if r["low"] is not None and r["high"] is not None
+    ]
+    dark = {"color": COLOURS["reference"], "strokeWidth": 1.2}
+    caps = {"y": _px("top"), "y2": {"field": "foot"}}
+    return [
+        _layer(known, "rule", {"x": x("low"), "x2": {"field": "high"}, "y": _px("y")}, **dark),
+        _layer(known, "rule", {"x": x("low"), **caps}, **dark),
+        _layer(known, "rule", {"x": x("high"), **caps}, **dark),
+    ]
+
+
+# The forms: layers, height of the plot, margins (top, right, bottom, left) ------------------------
+
+Drawn = tuple[list[dict[str, Any]], float, tuple[float, float, float, float]]
+
+
+def _effects(figure: Figure, width: float, narrow: bool) -> Drawn:
+    rows = _rows(figure)
+    for r in rows:
+        r["shown"] = value_text(r["value"], figure) if r["clear"] else "unclear"
+        r["paint"] = COLOURS["unclear"] if not r["clear"] else COLOURS["c2" if r["value"] > 0 else "c1"]
+    value_room = max((width_of(r["shown"], 13, bold=True) for r in rows), default=0) + 16
+    left = 2 if narrow else _gutter(rows, _GUTTER)
+    right = 2 if narrow else value_room
+    room = width - value_room if narrow else left - 18
+    plot = width - left - right
+    height, labels = _place(rows, room=room, narrow=narrow, mark=12 if narrow else 16)
+    low, high = _ends(rows, zero=True)
+    pad = (high - low) * 0.03
+    low, high = low - pad, high + pad
+    at_zero = left + plot * -low / (high - low)
+    words, top = _directions(figure, width, left, at_zero)
+
+    def x(field: str) -> dict[str, Any]:
+        return _x(field, low, high)
+
+    for r in rows:
+        r.update(zero=0, top=r["y"] - (6 if narrow else 8), foot=r["y"] + (6 if narrow else 8))
+    values = [
+        {
+            "text": r["shown"],
+            "y": r["first"] if narrow else r["y"],
+            "ink": COLOURS["ink" if r["clear"] else "third"],
+            "clear": r["clear"],
+        }
+        for r in rows
+    ]
+    edge = {"value": width - left}
+    bars = {"x": x("zero"), "x2": {"field": "value"}, "y": _px("top"), "y2": {"field": "foot"}, "color": _paint()}
+    zero = {"x": x("zero"), "y": _px("y"), "y2": {"field": "foot"}}
+    layers = [
+        _layer(_kept(rows, "zero", "value", "top", "foot", "paint", "label"), "rect", bars, cornerRadius=2),
+        *_intervals(rows, x),
+        _layer(_zero(rows, height, narrow), "rule", zero, color=COLOURS["reference"], strokeWidth=1),
+        _text(labels, {"value": -left if narrow else -14}, align="left" if narrow else "right"),
+        _text([v for v in values if v["clear"]], edge, align="right", fontWeight=600),
+        _text([v for v in values if not v["clear"]], edge, align="right"),
+        *words,
+    ]
+    return layers, height, (top, right, 4, left)
+
+
+def _directions(figure: Figure, width: float, left: float, zero: float) -> tuple[list[dict[str, Any]], float]:
+    """The words at the two sides of zero, beside each other or, where that is too tight, on two lines."""
+    if not (figure.less or figure.more):
+        return [], 4
+    less = clip(f"← {figure.less}" if figure.less else "", width, 12)
+    more = clip(f"{figure.more} →" if figure.more else "", width, 12)
+    ink = COLOURS["third"]
+    beside = width_of(less, 12) + 10 <= zero and width_of(more, 12) + 10 <= width - zero
+    first, second = {"text": less, "y": -12, "ink": ink}, {"text": more, "y": -12, "ink": ink}
+    if beside:
+        spots = ((first, zero - left - 10, "right"), (second, zero - left + 10, "left"))
+    else:
+        first["y"] = -28
+        spots = ((first, -left, "left"), (second, width - left, "right"))
+    return [_text([t], {"value": at}, align=align, fontSize=12) for t, at, align in spots if t["text"]], (
+        24 if beside else 40
+    )
+
+
+def _dots(figure: Figure, width: float, narrow: bool) -> Drawn:
+    rows = _rows(figure)
+    for r in rows:
+        r["paint"] = COLOURS["c1" if r["clear"] else "unclear"]
+        r["shown"] = value_text(r["value"], figure)
+        r["size"] = f"n = {count(r['n'])}" if _finite(r.get("n")) is not None else ""
+    size_room = max((width_of(r["size"], 12) for r in rows), default=0)
+    value_room = max((width_of(r["shown"], 13, bold=True) for r in rows), default=0)
+    left = max(18, value_room / 2) if narrow else max(_gutter(rows, _GUTTER), value_room / 2)
+    right = left if narrow else max(size_room + 18, value_room / 2)
+    room = width - size_room - 14 if narrow else left - 18
+    height, labels = _place(rows, room=room, narrow=narrow, mark=12, above=16)
+    low, high = _ends(rows, zero=False)
+    pad = (high - low) * 0.06
+    low, high = low - pad, high + pad
+    if figure.unit == "share" and rows:
+        low, high = max(low, 0.0), min(high, 1.0) if high > 1 >= max(r["value"] for r in rows) else high
+    ticks = _ticks(low, high, 3 if narrow else 5)
+
+    def x(field: str) -> dict[str, Any]:
+        return _x(field, low, high)
+
+    known = [r for r in rows if r["low"] is not None and r["high"] is not None]
+    values = [{"value": r["value"], "text": r["shown"], "y": r["y"] - 17, "ink": COLOURS["ink"]} for r in rows]
+    sizes = [
+        {"text": r["size"], "y": r["first"] if narrow else r["y"], "ink": COLOURS["third"]} for r in rows if r["size"]
+    ]
+    marks = [{"value": t, "top": 0, "foot": height} for t in ticks]
+    texts = [{"value": t, "text": _tick(t, ticks, figure), "y": height + 16, "ink": COLOURS["third"]} for t in ticks]
+    grid = {"x": x("value"), "y": _px("top"), "y2": {"field": "foot"}}
+    line = {"x": x("low"), "x2": {"field": "high"}, "y": _px("y"), "color": _paint()}
+    dot = {"x": x("value"), "y": _px("y"), "color": _paint()}
+    layers = [
+        _layer(marks, "rule", grid, color=COLOURS["line"], strokeWidth=1),
+        _layer(_kept(known, "low", "high", "y", "paint"), "rule", line, strokeWidth=8, strokeCap="round", opacity=0.35),
+        _layer(_kept(rows, "value", "y", "paint", "label"), "point", dot, filled=True, size=95, opacity=1),
+        _text(labels, {"value": -left if narrow else -14}, align="left" if narrow else "right"),
+        _text(values, x("value"), fontWeight=600),
+        _text(sizes, {"value": width - left}, align="right", fontSize=12),
+        _text(texts, x("value"), fontSize=12),
+    ]
+    if low < 0 < high:
+        zero = [{"value": 0, "top": 0, "foot": height}]
+        layers.insert(1, _layer(zero, "rule", grid, color=COLOURS["reference"], strokeWidth=1))
+    return layers, height, (6, right, 28, left)
+
+
+def _bars(figure: Figure, width: float, narrow: bool) -> Drawn:
+    rows = _rows(figure)
+    for r in rows:
+        r["paint"] = COLOURS["c1" if r["clear"] else "unclear"]
+        r["shown"] = value_text(r["value"], figure)
+    value_room = max((width_of(r["shown"], 13, bold=True) for r in rows), default=0) + 16
+    left = 2 if narrow else _gutter(rows, _GUTTER)
+    right = 2 if narrow else value_room
+    height, labels = _place(
+        rows, room=width - value_room if narrow else left - 18, narrow=narrow, mark=12 if narrow else 16
+    )
+    low, high = _ends(rows, zero=True)
+    if all(r["value"] == 0 for r in rows):
+        low, high = 0.0, 1.0
+
+    def x(field: str) -> dict[str, Any]:
+        return _x(field, low, high)
+
+    for r in rows:
+        r.update(zero=0, top=r["y"] - (6 if narrow else 8), foot=r["y"] + (6 if narrow else 8))
+    bars = {"x": x("zero"), "x2": {"field": "value"}, "y": _px("top"), "y2": {"field": "foot"}, "color": _paint()}
+    zero = {"x": x("zero"), "y": _px("y"), "y2": {"field": "foot"}}
+    values = [{"text": r["shown"], "y": r["first"] if narrow else r["y"], "ink": COLOURS["ink"]} for r in rows]
+    layers = [
+        _layer(_kept(rows, "zero", "value", "top", "foot", "paint", "label"), "rect", bars, cornerRadius=2),
+        *_intervals(rows, x),
+        _layer(_zero(rows, height, narrow), "rule", zero, color=COLOURS["reference"], strokeWidth=1),
+        _text(labels, {"value": -left if narrow else -14}, align="left" if narrow else "right"),
+        _text(values, {"value": width - left}, align="right", fontWeight=600),
+    ]
+    return layers, height, (4, right, 4, left)
+
+
+def _histogram(figure: Figure, width: float, narrow: bool) -> Drawn:
+    rows: Rows = []
+    for r in figure.rows:
+        start, end, value = _finite(r.get("left")), _finite(r.get("right")), _finite(r.get("value"))
+        if start is not None and end is not None and value is not None:
+            paint = COLOURS["unclear" if r.get("clear") is False else "c1"]
+            rows.append({"left": start, "right": end, "value": value, "paint": paint})
+    low, high = (min(r["left"] for r in rows), max(r["right"] for r in rows)) if rows else (0.0, 1.0)
+    high = high if high > low else low + 1
+    top_value = max((r["value"] for r in rows), default=0) or 1.0
+    ups, ticks = _ticks(0, top_value, 4), _ticks(low, high, 4 if narrow else 8)
+    up_texts = [value_text(u, figure, sign=False) for u in ups]
+    left = max((width_of(t, 12) for t in up_texts), default=0) + 14
+    right, height = 24.0, 170.0 if narrow else 210.0
+    gap = (high - low) / (width - left - right) / 2 if len(rows) <= 60 else 0.0
+    for r in rows:
+        r.update(start=r["left"] + gap, end=r["right"] - gap, top=height * (1 - r["value"] / top_value), foot=height)
+
+    def x(field: str) -> dict[str, Any]:
+        return _x(field, low, high)
+
+    heights = [height * (1 - u / top_value) for u in ups]
+    grid = [{"y": y} for y in heights]
+    texts = [{"text": t, "y": y, "ink": COLOURS["third"]} for t, y in zip(up_texts, heights, strict=True)]
+    feet = [{"value": t, "text": number(t), "y": height + 16, "ink": COLOURS["third"]} for t in ticks]
+    across = {"x": {"value": 0}, "x2": {"value": width - left - right}, "y": _px("y")}
+    bars = {"x": x("start"), "x2": {"field": "end"}, "y": _px("top"), "y2": {"field": "foot"}, "color": _paint()}
+    layers = [
+        _layer(grid, "rule", across, color=COLOURS["line"], strokeWidth=1),
+        _layer(rows, "rect", bars),
+        _text(texts, {"value": -10}, align="right", fontSize=12),
+        _text(feet, x("value"), fontSize=12),
+    ]
+    return layers, height, (10, right, 28, left)
+
+
+def _zero(rows: Rows, height: float, narrow: bool) -> Rows:
+    """The line at zero: from top to foot, or by row where labels stand above the marks."""
+    if not narrow:
+        return [{"zero": 0, "y": 0, "foot": height}]
+    return [{"zero": 0, "y": r["top"] - 4, "foot": r["foot"] + 4} for r in rows]
+
+
+def _kept(rows: Rows, *fields: str) -> Rows:
+    return [{f: r[f] for f in fields} for r in rows]
+
+
+def _ticks(low: float, high: float, about: int) -> list[float]:
+    """Round numbers within the range: steps of 1, 2 or 5 times a power of ten."""
+    raw = (high - low) / max(1, about)
+    if not raw > 0 or not math.isfinite(raw):
+        return [low]
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(m * power for m in (1, 2, 5, 10) if m * power >= raw * 0.999)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [round(i * step, 12) + 0.0 for i in range(first, last + 1)]
+
+
+def _tick(value: float, ticks: list[float], figure: Figure) -> str:
+    if figure.unit in ("share", "points"):
+        step = 100 * (ticks[1] - ticks[0]) if len(ticks) > 1 else 1.0
+        digits = max(0, min(4, -math.floor(math.log10(step) + 1e-9)))
+        text = share(value, digits)
+        if figure.unit == "points":
+            text = text.removesuffix("%")
+            return "+" + text if value > 0 else text
+        return text
+    return value_text(value, figure)

@@ -1,0 +1,197 @@
+"""The page: answers as one HTML file that needs nothing else, and the same as a notebook cell.
+
+The page carries a policy that admits its own style and script by hash and nothing else. Every text
+goes through Jinja's autoescaping; the pictures are escaped by the renderer (tests prove both).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from ambidex.errors import DataError, EnvironmentProblem, UsageError
+from ambidex.report.ink import COLOURS, DARK
+from ambidex.report.view import view
+
+__all__ = ["LARGEST", "cell_html", "page_html", "write_report"]
+
+LARGEST = 1_000_000
+"""Bytes of a page at most; the appendix gives way first."""
+
+CELL_ROWS = 12
+
+StoredAnswer = Mapping[str, Any]
+
+
+def page_html(answers: Sequence[StoredAnswer]) -> str:
+    """One self-contained page that answers one or several questions.
+
+    Args:
+        answers: ``Answer.to_dict()`` of each, in reading order.
+
+    Returns:
+        HTML under 1 MB: no request, no inline style attribute, no event attribute.
+
+    >>> page = page_html([{"question": "Does it?", "headline": "It does.", "strength": "strong"}])
+    >>> "<h1>Does it?</h1>" in page, "http" in page.replace("http-equiv", "")
+    (True, False)
+    """
+    page = ""
+    for most in (200, 40, 8, 0):
+        page = _page(answers, most)
+        if len(page.encode()) <= LARGEST:
+            break
+    return page
+
+
+def _page(answers: Sequence[StoredAnswer], most: int) -> str:
+    views = [view(a, most=most) for a in answers]
+    style = _colours(
+        ":root",
+        "@media screen and (prefers-color-scheme:dark){:root:not([data-theme=light]){%s}}",
+        "@media screen{:root[data-theme=dark]{%s}}",
+    ) + _asset("report.css")
+    script = _asset("report.js")
+    page: str = _template("page.html.jinja").render(
+        answers=views,
+        title=views[0].question if len(views) == 1 else f"Answers to {len(views)} questions",
+        style=_markup(style),
+        script=_markup(script),
+        style_hash=_markup(_hash(style)),
+        script_hash=_markup(_hash(script)),
+        draw=_draw,
+    )
+    return page
+
+
+def cell_html(answer: StoredAnswer) -> str:
+    """An answer for a notebook cell: sentence, first picture, its numbers.
+
+    Self-contained; all its rules are inside ``.ambidex``, and it follows a dark notebook.
+    """
+    shown = view(answer, most=CELL_ROWS)
+    picture = next((s.picture for s in shown.sections if s.picture), None)
+    table = picture.numbers if picture else next(iter(shown.appendix), None)
+    style = _colours(".ambidex", "[data-jp-theme-light=false] .ambidex,.vscode-dark .ambidex{%s}") + _asset("cell.css")
+    cell: str = _template("cell.html.jinja").render(
+        a=shown, picture=picture, table=table, style=_markup(style), draw=_draw
+    )
+    return cell
+
+
+def write_report(answers: Sequence[StoredAnswer], path: Path | str) -> Path:
+    """Write answers as a page (``.html``) or as Markdown (``.md``).
+
+    The file appears whole or not at all.
+
+    Returns:
+        The path, as given.
+
+    Raises:
+        UsageError: ``usage.value`` for another ending.
+        DataError: ``data.no-out-folder`` if its folder is not there.
+        EnvironmentProblem: ``env.disk`` if the disk refuses.
+    """
+    path = Path(path)
+    ending = path.suffix.lower()
+    if ending in (".html", ".htm"):
+        form: Callable[[Sequence[StoredAnswer]], str] = page_html
+    elif ending == ".md":
+        from ambidex.report.markdown import markdown
+
+        form = markdown
+    else:
+        raise UsageError(
+            "usage.value",
+            f"a report is written as .html or .md, not {ending or 'without an ending'}",
+            where=str(path),
+            found=path.name,
+            do=f"name it {path.stem or 'report'}.html",
+        )
+    if not path.parent.is_dir():
+        raise DataError(
+            "data.no-out-folder",
+            f"no folder {path.parent} for {path.name}",
+            where=str(path),
+            found="the file was not written",
+            do=f"mkdir -p {path.parent}",
+        )
+    _write(path, form(answers).encode())
+    return path
+
+
+def _write(path: Path, data: bytes) -> None:
+    beside = path.with_name(f".{path.name[:100]}.{os.getpid()}.tmp")
+    try:
+        with beside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as problem:
+        raise EnvironmentProblem(
+            "env.disk",
+            f"{path.name} could not be written: {problem.strerror or problem}",
+            where=str(path),
+            do="free some space, or name another folder with --out",
+        ) from problem
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+# Style, script and pictures ----------------------------------------------------------------------
+
+
+@cache
+def _asset(name: str) -> str:
+    return resources.files("ambidex.report").joinpath("assets", name).read_text(encoding="utf-8")
+
+
+@cache
+def _template(name: str) -> Any:
+    from jinja2 import Environment
+
+    return Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(_asset(name))
+
+
+def _markup(text: str) -> Any:
+    """Text of our own that goes into the page as it is."""
+    from markupsafe import Markup
+
+    return Markup(text)  # noqa: S704  # assets of the package, hashes, and pictures that the renderer escaped
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _draw(figure: Any, narrow: bool = False) -> Any:
+    from ambidex.report.charts import svg
+
+    return _markup(svg(figure, narrow=narrow))
+
+
+def _colours(scope: str, *dark: str) -> str:
+    """Our colours as CSS variables, light for the scope and dark for each of the given rules."""
+    light = _variables(COLOURS, 0.09)
+    return f"{scope}{{{light}}}" + "".join(rule % _variables(DARK, 0.16) for rule in dark)
+
+
+def _variables(colours: Mapping[str, str], strength: float) -> str:
+    named = [f"--{name}:{colour.lower()}" for name, colour in colours.items()]
+    washes = [
+        f"--{name}-wash:{_mix(colours[base], colours['card'], strength)}"
+        for name, base in (("ok", "ok"), ("warn", "warn"), ("bad", "bad"), ("none", "third"))
+    ]
+    return ";".join(named + washes)
+
+
+def _mix(colour: str, ground: str, strength: float) -> str:
+    parts = [(int(colour[i : i + 2], 16), int(ground[i : i + 2], 16)) for i in (1, 3, 5)]
+    return "#" + "".join(f"{round(c * strength + g * (1 - strength)):02x}" for c, g in parts)
