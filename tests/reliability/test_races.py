@@ -77,7 +77,7 @@ def all_there(store: SqlStore, given: list[list[tuple[int, float]]]) -> float:
 
 
 def test_20_threads_register(tmp_path):
-    """500 registrations; p99 measured 0.20 s, promised 1 s, and 4 s fail the build on a busy machine."""
+    """500 registrations; p99 measured 0.09 s (0.5 s on a busy machine), promised 1 s; 4 s fail the build."""
     store = store_at(tmp_path)
     with ThreadPoolExecutor(20) as pool:
         given = list(pool.map(lambda who: registrations(store, who), range(20)))
@@ -87,7 +87,7 @@ def test_20_threads_register(tmp_path):
 
 
 def test_20_processes_register(tmp_path):
-    """p99 measured 0.3 s for 20 × 25."""
+    """500 registrations; p99 measured 0.18 s (0.4 s on a busy machine)."""
     store_at(tmp_path).close()
     given = in_processes(20, lambda who: registrations(store_at(tmp_path), who))
     p99 = all_there(store_at(tmp_path), given)

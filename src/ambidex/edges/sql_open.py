@@ -8,13 +8,10 @@ pages when the two meet. Postgres writers take the lock of the one ``chain`` row
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import random
 import sqlite3
 import threading
-import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -26,6 +23,7 @@ from sqlalchemy.pool import QueuePool
 
 from ambidex.edges import sql_tables as t
 from ambidex.edges.files import Disk, disk_problem
+from ambidex.edges.locks import FairLock, FileLock, Gate
 from ambidex.errors import AmbidexError, EnvironmentProblem, MissingExtra
 from ambidex.ports import StepHook
 
@@ -65,9 +63,9 @@ class Database:
     def _reset(self) -> None:
         self._engine: Engine | None = None
         self._opening = threading.Lock()
-        self._writer = threading.Lock()
-        self._gate = _Gate()
-        self._lock_file: int | None = None
+        self._threads = FairLock()
+        self._processes = FileLock((self.path.parent if self.path else Path()) / "lock")
+        self._gate = Gate()
         self._unsafe = False
 
     @contextmanager
@@ -213,22 +211,21 @@ class Database:
         if self.path is None:
             yield
             return
-        if not self._writer.acquire(timeout=_WAIT_S):
+        if not self._threads.acquire(_WAIT_S):
             raise _busy(self._where)
         try:
-            if self._lock_file is None:
-                flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-                try:
-                    self._lock_file = os.open(self.path.parent / "lock", flags, 0o600)
-                except OSError as error:
-                    raise disk_problem(error, self.path.parent / "lock", "the lock cannot be taken") from error
-            self.disk.step("lock", lambda: _lock(self._lock_file or 0, self._where))
+            try:
+                taken = self.disk.step("lock", lambda: self._processes.acquire(_WAIT_S))
+            except OSError as error:
+                raise disk_problem(error, self.path, "the workspace cannot be locked") from error
+            if not taken:
+                raise _busy(self._where)
             try:
                 yield
             finally:
-                fcntl.flock(self._lock_file, fcntl.LOCK_UN)
+                self._processes.release()
         finally:
-            self._writer.release()
+            self._threads.release()
 
     def _checkpoint(self, *, at_least: int) -> None:
         """Move the write-ahead log into the database, under the lock; never fails what is committed."""
@@ -347,21 +344,6 @@ def _watch(engine: Engine, hook: StepHook | None) -> None:
     engine.dialect.do_commit = hooked  # type: ignore[method-assign,assignment]  # this engine's own dialect, for tests
 
 
-def _lock(descriptor: int, where: str) -> None:
-    """Poll, since a blocking flock cannot give up; jitter keeps 20 processes from marching in step."""
-    give_up = time.monotonic() + _WAIT_S
-    pause = 0.0005
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() > give_up:
-                raise _busy(where) from None
-        time.sleep(pause * (0.5 + random.random()))  # noqa: S311
-        pause = min(pause * 2, 0.008)
-
-
 def _busy(where: str) -> EnvironmentProblem:
     return EnvironmentProblem(
         "env.busy",
@@ -371,58 +353,13 @@ def _busy(where: str) -> EnvironmentProblem:
     )
 
 
-class _Gate:
-    """Counts the threads inside, and can be shut: a fork must not happen while SQLite is at work.
-
-    SQLite keeps its file locks in memory that a fork copies; a child that opened the file while
-    the parent had it open would believe in locks that only the parent holds, and the parent
-    could then delete the write-ahead log under the child's feet.
-    """
-
-    def __init__(self) -> None:
-        self._change = threading.Condition()
-        self._inside: dict[int, int] = {}
-        self._shut = False
-
-    @contextmanager
-    def inside(self) -> Iterator[None]:
-        me = threading.get_ident()
-        with self._change:
-            while self._shut and me not in self._inside:
-                self._change.wait()
-            self._inside[me] = self._inside.get(me, 0) + 1
-        try:
-            yield
-        finally:
-            with self._change:
-                self._inside[me] -= 1
-                if not self._inside[me]:
-                    del self._inside[me]
-                    self._change.notify_all()
-
-    def shut(self) -> bool:
-        """Let nobody in, wait for those inside; True if nobody is left."""
-        give_up = time.monotonic() + _FORK_WAIT_S
-        me = threading.get_ident()
-        with self._change:
-            self._shut = True
-            while set(self._inside) - {me} and time.monotonic() < give_up:
-                self._change.wait(0.1)
-            return not self._inside
-
-    def open(self) -> None:
-        with self._change:
-            self._shut = False
-            self._change.notify_all()
-
-
 _opened: weakref.WeakSet[Database] = weakref.WeakSet()
 _empty_at_fork: dict[int, bool] = {}
 
 
 def _before_fork() -> None:
     for database in list(_opened):
-        empty = database._gate.shut()
+        empty = database._gate.shut(_FORK_WAIT_S)
         _empty_at_fork[id(database)] = empty
         if empty and database._engine is not None:
             database._engine.dispose()
@@ -436,9 +373,7 @@ def _after_fork_in_parent() -> None:
 
 def _after_fork_in_child() -> None:
     for database in list(_opened):
-        if database._lock_file is not None:
-            with suppress(OSError):
-                os.close(database._lock_file)
+        database._processes.close()
         if database._engine is not None:
             database._engine.dispose(close=False)
         database._reset()
