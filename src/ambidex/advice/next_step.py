@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ambidex.advice.facts import ASKED, KINDS, Asked, Signal, Task, check_fact, fresh
+from ambidex.advice.facts import ASKED, KINDS, MEANING, Asked, Signal, Task, check_fact, fresh
 from ambidex.advice.rules import Rule, View, decide_role, hire, one_person
 from ambidex.advice.signals import signals as read_signals
 from ambidex.advice.state import ProjectState, gather
@@ -20,6 +20,8 @@ __all__ = ["advise", "as_result", "check_fact", "read_and_advise"]
 
 FIRST = ("D3", "P0", "D1", "E4", "E3", "E1", "E2", "D5", "D2", "D4", "A5", "A2", "A1")
 """Whose task comes first where several signals ask for one."""
+
+_ORDER = {id: i for i, id in enumerate(MEANING)}
 
 _SIDES = {
     "data_scientist": ("explore",),
@@ -60,7 +62,7 @@ def advise(
     >>> advise([])["role"]
     'cannot_say'
     """
-    order = sorted(signals, key=lambda s: s.id)
+    order = sorted(signals, key=lambda s: _ORDER[s.id])
     rule = decide_role(order)
     view = View.of(order)
     person, because = one_person(order, team=team, strong=strong)
@@ -195,18 +197,19 @@ def as_result(data: dict[str, Any], *, ask: bool = False) -> Result:
             for i, seen in enumerate(signal["evidence"][:3]):
                 lines.append((" ", f"{signal['id'] if i == 0 else '':<11} {seen}"))
     person = data["one_person"]
-    answer = {"works": "can do it", "does_not_work": "is not enough", "cannot_say": "may do: cannot say"}
-    lines.append((" ", f"one person  {answer[person['answer']]}; {'; '.join(person['because'])}"))
+    answer = {"works": "works", "does_not_work": "does not work", "cannot_say": "cannot say"}
+    lines.append((" ", f"one person  {answer[person['answer']]}: {'; '.join(person['because'])}"))
     for change in data["would_change"][:4]:
-        lines.append((" ", f"{'would turn':<11} {change['id']} {change['to']}: {_WORDS[change['role']].split(',')[0]}"))
+        said = f"{change['id']} {change['to']}: {_WORDS[change['role']].split(',')[0]}"
+        lines.append((" ", f"if instead  {said} ({MEANING[change['id']]})"))
     following = [data["first_task"]["command"]]
     if ask:
         for question in data["questions"]:
             choices = " | ".join(question["choices"]) or "a number"
-            lines.append(("▲", f"{question['id']:<6} {question['text']}  {choices}"))
-        following = [
-            f"ambidex next --answer {q['id']}={q['choices'][0] if q['choices'] else 3}" for q in data["questions"][:2]
-        ] or following
+            lines.append(("▲", f"{question['id']:<6}    {question['text']} {choices}"))
+        if data["questions"]:
+            lines.append((" ", "answer with ambidex next --answer ID=VALUE"))
+            following = [c for c in following if c != "ambidex next --ask"]
     elif data["questions"] and following[0] != "ambidex next --ask":
         following.append("ambidex next --ask")
     return Result(verb="next", data=data, lines=tuple(lines), next=tuple(following))

@@ -177,21 +177,13 @@ def one_person(
         return "does_not_work", against
     missing = []
     if team is None:
-        missing.append("the size of the team is not known")
+        missing.append("TEAM not known")
     elif team > SMALL_TEAM:
         missing.append(f"a team of {team} is neither small nor large")
     if "A7" not in view.yes:
-        missing.append(
-            "methods, models or load are not simple"
-            if "A7" in view.asked
-            else "whether methods are known and load is moderate is not known"
-        )
+        missing.append("methods, models or load are not simple" if "A7" in view.asked else "A7 not known")
     if not strong:
-        missing.append(
-            "nobody is strong in all four areas"
-            if strong is False
-            else "whether somebody is strong in statistics, analysis, software and infrastructure is not known"
-        )
+        missing.append("nobody is strong in all four areas" if strong is False else "STRONG not known")
     if missing:
         return "cannot_say", missing
     return "works", [f"a team of {team}, known methods, and somebody strong in all four areas"]

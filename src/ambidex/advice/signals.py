@@ -103,7 +103,7 @@ def _nothing_validated(state: ProjectState) -> Signal:
             f"ambidex models show {model.name}@{number}",
         )
     else:
-        task = _ask_the_data(state, "find out whether the data can answer anything")
+        task = _ask_the_data(state, "see what the data can say")
     evidence = [f"{m.name}@{n}: gate {gate} did not pass" for m, n, gate in refused]
     evidence += [f"{m.name}@{n} was never judged" for m, n in unjudged]
     versions = sum(m.versions for m in state.models)
@@ -300,7 +300,8 @@ def _ask_the_data(state: ProjectState, what: str) -> Task:
     for profile in reversed(profiles):
         target = profile.target or (profile.two_levels[-1] if profile.two_levels else None)
         if target is not None:
-            return Task(what, f"ambidex drivers {shlex.quote(profile.source)} --target {shlex.quote(target)}")
+            asked = f"{what}: what goes with {target}?"
+            return Task(asked, f"ambidex drivers {shlex.quote(profile.source)} --target {shlex.quote(target)}")
     if profiles:
         return Task(what, f"ambidex profile {shlex.quote(profiles[-1].source)}")
     return Task(f"{what}: put a table into data/ and profile it", "ambidex next --ask")

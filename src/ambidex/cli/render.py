@@ -78,6 +78,8 @@ def amount(value: float | None, unit: str = "", *, signed: bool = False) -> str:
     """
     if unit == "points":
         return words.signed_points(value) if signed else words.points(value)
+    if unit == "relative":
+        return words.ABSENT if value is None else f"{words.signed(100 * value)}%"
     if unit == "share" and not signed:
         return words.share(value)
     if unit == "share":
@@ -126,7 +128,10 @@ def _attention(data: Mapping[str, Any]) -> list[Block]:
 
 def _findings(data: Mapping[str, Any], verbose: bool) -> list[Block]:
     blocks: list[Block] = []
-    for number, finding in enumerate((data.get("findings") or [])[: None if verbose else 5], 1):
+    said = {c["text"].rstrip(".") for c in data.get("cautions") or []} | {data["headline"].rstrip(".")}
+    # What stands above as headline or caution is not said twice.
+    findings = [f for f in data.get("findings") or [] if verbose or f["title"].rstrip(".") not in said]
+    for number, finding in enumerate(findings[: None if verbose else 5], 1):
         blocks.append(Line(finding["title"], lead=f"{number}"))
         if verbose:
             blocks += [
@@ -164,7 +169,7 @@ def _interval_title(levels: set[float]) -> str:
 
 
 def _with_unit(shown: str, unit: str) -> str:
-    return shown if unit in ("", "points", "share") else f"{shown} {unit}"
+    return shown if unit in ("", "points", "share", "relative") else f"{shown} {unit}"
 
 
 def _estimate_name(estimate: Mapping[str, Any]) -> str:
