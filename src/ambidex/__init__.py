@@ -14,6 +14,8 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from ambidex.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from ambidex.data.orders import customers_at
     from ambidex.errors import (
@@ -55,8 +57,6 @@ if TYPE_CHECKING:
     from ambidex.report.answer import Answer, Result
     from ambidex.stats.claim import Claim, Verdict, decide
     from ambidex.stats.estimate import Estimate
-
-__version__ = "0.1.0"
 
 __all__ = [
     "AmbidexError",

@@ -52,7 +52,7 @@ def _help_option() -> click.Option:
 def _version_option() -> click.Option:
     def show(ctx: click.Context, param: click.Parameter, value: Any) -> None:
         if value and not ctx.resilient_parsing:
-            from ambidex import __version__
+            from ambidex.version import __version__
 
             raise Shown("version", f"ambidex {__version__}\n", {"version": __version__})
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import ambidex
 from ambidex.bundle.additive import fit_additive
 from ambidex.bundle.columns import columns_of, rows_of
 from ambidex.bundle.open import load_scorer
@@ -20,6 +19,7 @@ from ambidex.errors import DataError
 from ambidex.ports import Scorer
 from ambidex.records import DataManifest, Recipe, Schema, canonical, digest
 from ambidex.stats.discrimination import delong
+from ambidex.version import __version__
 
 __all__ = ["Trained", "code_hash", "evaluate", "losses", "run_key", "train"]
 
@@ -45,7 +45,7 @@ class Trained:
 
 def code_hash(recipe: Recipe) -> str:
     """Names recipe and program: another one makes another model from the same rows."""
-    return digest(canonical([recipe.to_json(), ambidex.__version__]))[:16]
+    return digest(canonical([recipe.to_json(), __version__]))[:16]
 
 
 def run_key(manifest: DataManifest, recipe: Recipe) -> str:
@@ -107,7 +107,7 @@ def train(material: Material, recipe: Recipe, *, at_least: Schema | None = None)
     lineage = {
         "data": material.manifest.to_json(),
         "code": code_hash(recipe),
-        "ambidex": ambidex.__version__,
+        "ambidex": __version__,
         "split": "a fifth of the units by the hash of the key, the same in every version",
     }
     files = {
