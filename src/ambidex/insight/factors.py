@@ -32,6 +32,8 @@ COPY = 0.98
 """A column of numbers that the others give with more than this R² is left out of their common regression."""
 PER_TERM = 10
 """Rows with the rarer outcome that each coefficient needs."""
+MOST_TERMS = 400
+"""Coefficients beyond which columns that can be worked out are not looked for."""
 LEAST_ROWS = 10
 """Rows that a level needs for a coefficient of its own."""
 
@@ -331,24 +333,23 @@ def _worked_out(
     while True:
         stay = [n for n in main if n not in gone]
         index = np.concatenate([np.arange(places[n].start, places[n].stop) for n in stay] or [np.empty(0)]).astype(int)
-        if len(index) < 2:
+        if not 2 <= len(index) <= MOST_TERMS:
             return gone
         centred = x[:, index] - x[:, index].mean(axis=0)
         spread = centred.std(axis=0)
-        usable = independent(centred / np.where(spread > 0, spread, 1.0), tolerance=1e-4)
+        centred = centred / np.where(spread > 0, spread, 1.0)
+        usable = independent(centred, tolerance=1e-4)
         centred, index = centred[:, usable], index[usable]
+        inverse = np.linalg.pinv(centred.T @ centred / len(centred), hermitian=True)
         worst, value = "", COPY
         for name in numbers:
-            own = (index >= places[name].start) & (index < places[name].stop)
-            if name in gone or not own.any() or own.all():
+            own = np.flatnonzero((index >= places[name].start) & (index < places[name].stop))
+            if name in gone or not 0 < len(own) < len(index):
                 continue
-            line = centred[:, own][:, :1]
-            others = centred[:, ~own]
-            gram = others.T @ others
-            fitted = np.linalg.solve(gram + np.eye(len(gram)) * 1e-9 * np.trace(gram) / len(gram), others.T @ line)
-            explained = 1 - float(((line - others @ fitted) ** 2).sum() / max(float((line**2).sum()), 1e-300))
-            if explained > value:
-                worst, value = name, explained
+            # The inverse of a block of the inverse is what is left of the block once the others are taken out.
+            left = float(np.linalg.pinv(inverse[np.ix_(own, own)], hermitian=True)[0, 0])
+            if 1 - left > value:
+                worst, value = name, 1 - left
         if not worst:
             return gone
         gone.append(worst)

@@ -1,0 +1,523 @@
+"""The drivers of an outcome in a manager's words: headline, tiles, findings, pictures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ambidex.insight.factors import ALPHA, PER_TERM, Analysis, Factor
+from ambidex.insight.outcome import Outcome
+from ambidex.report.answer import Figure, Finding, Strength
+from ambidex.report.words import count, listing, number, plural, points, share, signed, signed_points, span
+from ambidex.stats import effects, laws
+from ambidex.stats.design import MISSING, OTHER, Category
+from ambidex.stats.estimate import Estimate
+
+__all__ = [
+    "Contrast", "Story", "actions", "advice", "findings", "headline", "method", "nothing", "reversals", "strength",
+    "table", "tiles", "unknowns",
+]  # fmt: skip
+
+Floats = npt.NDArray[np.float64]
+
+SHOWN = 8
+PERCENTILES = (0.05, 0.25, 0.50, 0.75, 0.95)
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """The two values of a column between which the outcome differs most.
+
+    Attributes:
+        high: Value with the higher outcome, in words. ``low``: the other.
+        at_high: Outcome there, on its own (share or mean). ``at_low``: at the other.
+        effect: From the lower to the higher value (category: against the base), other columns held equal.
+        label: Of the effect, for pictures.
+    """
+
+    high: str
+    low: str
+    at_high: float
+    at_low: float
+    effect: Estimate
+    label: str
+
+
+@dataclass(frozen=True)
+class Story:
+    """What is told.
+
+    Attributes:
+        outcome: The outcome.
+        y: Its values, shape (n,).
+        factors: All factors, most important first.
+        fit: AUC or R² on rows not fitted, or None.
+        halves: Half-samples of the ranking.
+        suspects: Columns that predict suspiciously well alone.
+    """
+
+    outcome: Outcome
+    y: Floats
+    factors: Sequence[Factor]
+    fit: Estimate | None
+    halves: int
+    suspects: dict[str, float]
+
+    @property
+    def binary(self) -> bool:
+        """True for a yes/no outcome."""
+        return self.outcome.task == "binary"
+
+    @property
+    def events(self) -> float:
+        """Rows with the rarer outcome; all rows for a number."""
+        return float(min(self.y.sum(), len(self.y) - self.y.sum())) if self.binary else float(len(self.y))
+
+    @cached_property
+    def top(self) -> list[Factor]:
+        """Factors to tell of: supported, one of each group of twins, suspects last."""
+        told = [f for f in self.factors if f.supported and f.head and f.effects]
+        return sorted(told, key=lambda f: f.name in self.suspects)
+
+    @cached_property
+    def contrasts(self) -> dict[str, Contrast]:
+        """The widest difference of each factor that is told of."""
+        return {f.name: contrast(f, self) for f in self.top[:SHOWN]}
+
+    def level(self, x: float) -> str:
+        """A level of the outcome as text."""
+        return share(x) if self.binary else number(x)
+
+    def gap(self, x: float, *, sign: bool = False) -> str:
+        """A difference of the outcome as text; points are given times 100."""
+        if self.binary:
+            return (
+                signed_points(x / 100, 0 if abs(x) >= 10 else 1)
+                if sign
+                else points(abs(x) / 100, 0 if abs(x) >= 10 else 1)
+            )
+        return signed(x) if sign else number(abs(x))
+
+
+def contrast(factor: Factor, story: Story) -> Contrast:
+    """Where the outcome is highest and lowest along a column, and what is left with the others held equal."""
+    assert factor.together is not None
+    if isinstance(factor.term, Category):
+        clear = [e for e in factor.effects if e.low > 0 or e.high < 0] or factor.effects
+        effect = max(clear, key=lambda e: abs(e.value))
+        codes = factor.term.codes(factor.values)
+        place = 1 + factor.term.labels.index(str(effect.category))
+        here, base = float(story.y[codes == place].mean()), float(story.y[codes == 0].mean())
+        names = (_level(str(effect.category)), _level(str(effect.base)))
+        label = f"{factor.name}: {names[0]} against {names[1]}"
+        if here >= base:
+            return Contrast(names[0], names[1], here, base, effect, label)
+        return Contrast(names[1], names[0], base, here, effect, label)
+    values = factor.values[np.isfinite(factor.values)]
+    ends = np.unique(np.quantile(values, PERCENTILES, method="inverted_cdf"))
+    if len(ends) < 2:
+        ends = np.unique(values)[[0, -1]]
+    rows = factor.term.matrix(ends)
+    held = effects.held_equal(factor.together, factor.matrix, factor.place, list(rows))
+    i, j = sorted((int(np.argmin(held)), int(np.argmax(held))))
+    change = effects.between(factor.term, float(ends[i]), float(ends[j]))
+    unit = "" if story.binary else story.outcome.name
+    effect = effects.average_effect(
+        factor.together, factor.matrix, factor.place, change, name=factor.name, unit=unit, adjusted=True
+    )
+    own = np.column_stack([np.ones(2), factor.term.matrix(ends[[i, j]])]) @ factor.alone.coefficients
+    alone = 1 / (1 + np.exp(-own)) if story.binary else own
+    a, b = number(float(ends[i])), number(float(ends[j]))
+    label = f"{factor.name}: {b} against {a}"
+    if alone[1] >= alone[0]:
+        return Contrast(b, a, float(alone[1]), float(alone[0]), effect, label)
+    return Contrast(a, b, float(alone[0]), float(alone[1]), effect, label)
+
+
+def headline(story: Story) -> str:
+    """The finding in one sentence."""
+    first = story.top[0]
+    c = story.contrasts[first.name]
+    others = [f.name for f in story.top[1:3]]
+    then = f" Then come {listing(others)}." if len(others) == 2 else f" Then comes {others[0]}." if others else ""
+    return (
+        f"{first.name} goes with the largest differences in {story.outcome.words}: {story.level(c.at_high)} where it "
+        f"is {c.high}, {story.level(c.at_low)} where it is {c.low} ({_left(story, c)}).{then}"
+    )
+
+
+def nothing(story: Story) -> str:
+    """The headline where no claim is supported."""
+    return (
+        f"Nothing in this table goes reliably with {story.outcome.words}: none of "
+        f"{plural(len(story.factors), 'column')} stands out in {plural(len(story.y), 'row')}."
+    )
+
+
+def strength(story: Story) -> Strength:
+    """How strong the evidence for the first factor is."""
+    first = story.top[0]
+    z = first.link.value if first.link else 0.0
+    effect = story.contrasts[first.name].effect
+    clear = effect.low > 0 or effect.high < 0
+    steady = not story.halves or (first.steady or 0) >= 0.8 * story.halves
+    if z > 5 and clear and steady and first.name not in story.suspects:
+        return "strong"
+    return "some" if clear or z > 3 else "weak"
+
+
+def advice(story: Story) -> str:
+    """What to do, with no promise that it works."""
+    first = next((f for f in story.top if f.name not in story.suspects), story.top[0])
+    others = ", or in another of these that can be changed," if len(story.top) > 1 else ", if it can be changed,"
+    return (
+        f"Worth testing: a change in {first.name}{others} on a random part first. This says what goes with "
+        f"{story.outcome.words}, not what moves it."
+    )
+
+
+def tiles(story: Story) -> tuple[tuple[str, str, str], ...]:
+    """Three numbers: the base, how well the columns tell it, the first factor."""
+    out = []
+    n = len(story.y)
+    if story.binary:
+        yes = int(story.y.sum())
+        low, high = laws.wilson(yes, n, 0.05) if n else (math.nan, math.nan)
+        rate = yes / n if n else math.nan
+        out.append((story.outcome.words, share(rate), f"{count(yes)} of {count(n)} rows, {span(low, high, share)}"))
+    else:
+        mean = float(story.y.mean())
+        half = 1.96 * float(story.y.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan
+        out.append((f"mean {story.outcome.name}", number(mean), f"{count(n)} rows, {span(mean - half, mean + half)}"))
+    if story.fit is not None:
+        e = story.fit
+        if story.binary:
+            out.append(
+                (
+                    "pairs ranked right",
+                    f"{100 * e.value:.0f} of 100",
+                    f"{span(100 * e.low, 100 * e.high)} (AUC {e.value:.3f}, rows not fitted)",
+                )
+            )
+        else:
+            out.append(("spread explained", share(e.value, 0), f"{span(e.low, e.high, share)} (R², rows not fitted)"))
+    if story.top and story.fit is not None:
+        first = story.top[0]
+        effect = story.contrasts[first.name].effect
+        out.append(
+            (
+                story.contrasts[first.name].label,
+                story.gap(effect.value, sign=True),
+                f"{_range(story, effect)}, other columns held equal",
+            )
+        )
+    return tuple(out)
+
+
+def findings(story: Story) -> tuple[Finding, ...]:
+    """Up to five: all factors side by side, then the first ones in turn."""
+    if not story.top:
+        return ()
+    out = [_side_by_side(story)]
+    out += [_one(story, f) for f in story.top[:3]]
+    if story.fit is not None and story.fit.value < (0.6 if story.binary else 0.1):
+        out.append(_weak_fit(story))
+    return tuple(out[:5])
+
+
+def actions(story: Story) -> tuple[tuple[str, str, str, str], ...]:
+    """Rows for the page: do this, who, effort, expected effect."""
+    first = next((f for f in story.top if f.name not in story.suspects), story.top[0])
+    c = story.contrasts[first.name]
+    rows = []
+    if story.suspects:
+        names = listing(list(story.suspects))
+        rows.append(
+            (
+                f"Check that {names} is known before {story.outcome.name} is",
+                "owner of the data",
+                "an hour",
+                "decides what may be used",
+            )
+        )
+    rows.append(
+        (
+            f"Test a change in {first.name} on a random part, if it can be changed",
+            "analyst with the owner of the offer",
+            "weeks",
+            f"open until tested; {_left(story, c)}",
+        )
+    )
+    rows.append(
+        (
+            "Package the model and score new rows",
+            "engineer",
+            "a day",
+            f"ranks {_ranks(story)}; gates decide whether it goes live",
+        )
+    )
+    return tuple(rows)
+
+
+def unknowns(story: Story, time: str | None) -> tuple[str, ...]:
+    """What this cannot tell."""
+    name = story.top[0].name if story.top else "a column"
+    out = [
+        f"Whether changing {name} would change {story.outcome.words}: not tested; that takes an experiment.",
+        "What columns that are not in the table would explain.",
+    ]
+    if time is None:
+        out.append("Whether it holds next year: rows were held out at random, not by time (--time orders them).")
+    return tuple(out)
+
+
+def method(story: Story, analysis: Analysis, time: str | None) -> str:
+    """How it was made."""
+    if analysis.main is None:
+        return (
+            f"Each column alone. A common regression needs {PER_TERM} rows with the rarer outcome for each coefficient."
+        )
+    kind = "Logistic regression" if story.binary else "Least squares with HC2 errors"
+    held = f"the last 30% by {time}" if time else "five folds"
+    text = (
+        f"{kind} on {plural(len(story.y), 'row')} with natural splines for numbers; joint Wald test for each of "
+        f"{plural(len(story.factors), 'column')}, false share at most {ALPHA:.0%} (Benjamini-Hochberg); average effects by "
+        f"the delta method; ranked by evidence alone and with all others, averaged; fit measured on {held}."
+    )
+    return text + (f" Ranking repeated on {analysis.halves} half-samples." if analysis.halves else "")
+
+
+def table(story: Story) -> list[dict[str, Any]]:
+    """All columns as rows."""
+    total = sum(f.importance for f in story.factors if f.head) or 1.0
+    rows = []
+    for f in story.factors:
+        row: dict[str, Any] = {
+            "column": f.name,
+            "weight": round(f.importance / total, 4) if f.head else None,
+            "verdict": f.verdict.outcome if f.verdict else "open",
+            "q_value": f.link.q_value if f.link else None,
+            "alone": round(f.score, 4) if math.isfinite(f.score) else None,
+            "read_with": ", ".join(f.twins),
+        }
+        if story.halves and f.steady is not None:
+            row["in_top_five"] = f"{f.steady} of {story.halves}"
+        rows.append(row)
+    return rows
+
+
+def reversals(factors: Sequence[Factor]) -> list[tuple[str, str]]:
+    """Effects that turn round once the other columns are held equal."""
+    out = []
+    for f in factors:
+        if not f.supported:
+            continue
+        for held in f.effects:
+            plain = next((e for e in f.effects_alone if e.category == held.category), None)
+            if plain is None or not ((plain.low > 0 and held.high < 0) or (plain.high < 0 and held.low > 0)):
+                continue
+            what = (
+                f"{f.name} {_level(held.category)} against {_level(str(held.base))}"
+                if held.category
+                else f"{f.name}, {_moved(held)}"
+            )
+            unit = " points" if held.unit == "points" else ""
+            out.append(
+                (
+                    "sign-reversal",
+                    f"{f.name}{moved}: {signed(plain.value)}{unit} alone, {signed(held.value)}{unit} with the other columns "
+                    "held equal: the two answer different questions",
+                )
+            )
+    return out
+
+
+def _side_by_side(story: Story) -> Finding:
+    shown = [f for f in story.top if f.name in story.contrasts]
+    scale = 100.0 if story.binary else 1.0
+    rows = []
+    for f in shown:
+        c = story.contrasts[f.name]
+        e = c.effect
+        rows.append(
+            {
+                "label": c.label,
+                "value": e.value / scale,
+                "low": _finite(e.low / scale),
+                "high": _finite(e.high / scale),
+                "clear": e.low > 0 or e.high < 0,
+            }
+        )
+    names = [f.name for f in shown[:3]]
+    word = story.outcome.words
+    first = story.contrasts[shown[0].name]
+    asked = len(story.factors)
+    supported = sum(f.supported for f in story.factors)
+    figure = Figure(
+        form="effect-bars",
+        title=f"What goes with {word}, other columns held equal",
+        subtitle=f"{'points' if story.binary else story.outcome.name}; lines are 95% intervals",
+        unit="points" if story.binary else story.outcome.name,
+        rows=tuple(rows),
+        sentence=f"{first.label} goes with {story.gap(first.effect.value, sign=True)} of {word}, other columns held equal.",
+        less=f"less {word}",
+        more=f"more {word}",
+    )
+    return Finding(
+        title=f"{listing(names)} {'go' if len(names) > 1 else 'goes'} most with {word}",
+        text=(
+            f"{supported} of {plural(asked, 'column')} go with it reliably. Each bar compares two values of one column "
+            "with all other columns held equal."
+        ),
+        strength=strength(story),
+        so_what="These are the places to look first and to test. They are not levers until a test says so.",
+        how_sure=(
+            f"At most {ALPHA:.0%} of the columns named are expected to be false"
+            + (
+                f"; {names[0]} was among the top five in {shown[0].steady} of {story.halves} half-samples."
+                if story.halves
+                else "."
+            )
+        ),
+        figure=figure,
+    )
+
+
+def _one(story: Story, f: Factor) -> Finding:
+    c = story.contrasts[f.name]
+    word = story.outcome.words
+    figure = _levels(story, f)
+    twin = f" It moves with {listing(f.twins[:3])}; they are read together." if f.twins else ""
+    suspect = " Check that it is known before the outcome is." if f.name in story.suspects else ""
+    clear = c.effect.low > 0 or c.effect.high < 0
+    q = f.link.q_value if f.link and f.link.q_value is not None else math.nan
+    sure: Strength = "strong" if q < 0.001 and clear else "some" if clear else "weak"
+    if f.name in story.suspects:
+        sure = "weak"
+    at_high, at_low = story.level(c.at_high), story.level(c.at_low)
+    moved = c.label.removeprefix(f.name + ": ")
+    return Finding(
+        title=f"{word}: {at_high} where {f.name} is {c.high}, {at_low} where it is {c.low}",
+        text=f"With the other columns held equal: {story.gap(c.effect.value, sign=True)} for {moved} "
+        f"({_range(story, c.effect)}).{twin}{suspect}",
+        strength=sure,
+        so_what=_so_what(story, f, c),
+        how_sure=f"Joint test of the whole column: {_q(q)} among {plural(len(story.factors), 'column')}.",
+        figure=figure,
+    )
+
+
+def _so_what(story: Story, f: Factor, c: Contrast) -> str:
+    alone = c.at_high - c.at_low
+    left = abs(c.effect.value) / (100 if story.binary else 1)
+    if alone > 0 and left < 0.6 * alone:
+        return f"Part of the difference belongs to other columns that go along with {f.name}."
+    return "Most of the difference stays when the other columns are held equal: worth a test, if it can be changed."
+
+
+def _levels(story: Story, f: Factor) -> Figure:
+    """Outcome by level or by range of the column, on its own."""
+    groups: list[tuple[str, npt.NDArray[np.bool_]]] = []
+    if isinstance(f.term, Category):
+        codes = f.term.codes(f.values)
+        labels = [f.term.levels[0], *f.term.labels]
+        groups = [(_level(label), codes == i) for i, label in enumerate(labels)]
+        groups = sorted(groups, key=lambda g: -int(g[1].sum()))[:8]
+        groups.sort(key=lambda g: -float(story.y[g[1]].mean()) if g[1].any() else 0.0)
+    else:
+        seen = f.values[np.isfinite(f.values)]
+        distinct = np.unique(seen)
+        if len(distinct) <= 6:
+            groups = [(number(float(v)), f.values == v) for v in distinct]
+        else:
+            edges = np.unique(np.quantile(seen, [0, 0.2, 0.4, 0.6, 0.8, 1.0], method="inverted_cdf"))
+            for i, (a, b) in enumerate(pairwise(edges)):
+                inside = (f.values >= a if i == 0 else f.values > a) & (f.values <= b)
+                lower = a if i == 0 else float(seen[seen > a].min())
+                groups.append((number(float(b)) if lower == b else f"{number(lower)} to {number(float(b))}", inside))
+        gone = ~np.isfinite(f.values)
+        if gone.sum() >= 10:
+            groups.append(("missing", gone))
+    rows = [_dot(story, label, mask) for label, mask in groups if mask.any()]
+    word = story.outcome.words
+    best, least = max(rows, key=lambda r: r["value"]), min(rows, key=lambda r: r["value"])
+    return Figure(
+        form="interval-dots",
+        title=f"{word} by {f.name}",
+        subtitle=f"{'share' if story.binary else 'mean'} of rows, on its own; lines are 95% intervals",
+        unit="share" if story.binary else story.outcome.name,
+        rows=tuple(rows),
+        sentence=(
+            f"{word} is {story.level(best['value'])} at {best['label']}, {story.level(least['value'])} at {least['label']}."
+        ),
+    )
+
+
+def _dot(story: Story, label: str, mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
+    y = story.y[mask]
+    n, mean = len(y), float(y.mean())
+    if story.binary:
+        low, high = laws.wilson(float(y.sum()), n, 0.05)
+        return {"label": label, "value": mean, "low": low, "high": high, "n": n}
+    half = 1.96 * float(y.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan
+    return {"label": label, "value": mean, "low": _finite(mean - half), "high": _finite(mean + half), "n": n}
+
+
+def _weak_fit(story: Story) -> Finding:
+    assert story.fit is not None
+    return Finding(
+        title=f"The columns together tell little about {story.outcome.words}",
+        text=f"On rows not fitted they rank {_ranks(story)}.",
+        strength="strong",
+        so_what="Look for other columns before building on this.",
+        how_sure=f"{span(story.fit.low, story.fit.high)} (95% interval).",
+    )
+
+
+def _left(story: Story, c: Contrast) -> str:
+    """What is left of a difference with the others held equal, in words."""
+    e = c.effect
+    if not (e.low > 0 or e.high < 0):
+        return "unclear with the other columns held equal"
+    higher_first = c.label.split(": ", 1)[-1].startswith(c.high + " against")
+    turned = (e.value > 0) != higher_first and c.at_high != c.at_low
+    if turned:
+        return f"with the other columns held equal it turns round: {story.gap(e.value)} the other way"
+    return f"{story.gap(e.value)} apart with the other columns held equal"
+
+
+def _ranks(story: Story) -> str:
+    if story.fit is None:
+        return "unknown"
+    if story.binary:
+        return f"{100 * story.fit.value:.0f} of 100 pairs right"
+    return f"{share(story.fit.value, 0)} of the spread"
+
+
+def _range(story: Story, e: Estimate) -> str:
+    scale: Callable[[float | None], str] = points if story.binary else number
+    factor = 100 if story.binary else 1
+    return span(e.low / factor, e.high / factor, scale)
+
+
+def _moved(e: Estimate) -> str:
+    return e.method.removeprefix("average effect, ").split(",")[0]
+
+
+def _level(label: str) -> str:
+    return {MISSING: "missing", OTHER: "one of the rare values"}.get(label, label)
+
+
+def _q(q: float) -> str:
+    return "q below .001" if q < 0.001 else f"q {q:.3f}".replace("0.", ".") if math.isfinite(q) else "not tested"
+
+
+def _finite(x: float) -> float | None:
+    return x if math.isfinite(x) else None
