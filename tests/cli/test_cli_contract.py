@@ -220,10 +220,28 @@ def test_usage_errors_in_our_form_and_as_one_document(run, line, code, stable, d
     assert list(document["error"]) == ["code", "message", "where", "found", "do"]
 
 
+def test_commands_to_try_run_from_where_the_person_is(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "w").mkdir()
+    assert "  next  ambidex -C w report answer/1\n" in run("-C w drivers t.csv --target y", drivers=answer()).out
+    monkeypatch.chdir(tmp_path)
+    unknown = NotFound("data.no-model", "no model 'chrn'; did you mean `churn`?")
+    assert "  do     ambidex test churn@1 -C w\n" in run("test chrn@1 -C w", test=unknown).err
+    monkeypatch.chdir(tmp_path)
+    lost = NotFound("data.no-model", "no", do="ambidex models ls")
+    assert "do     ambidex -C w models ls\n" in run("test x@1 -C w", test=lost).err
+
+
+def test_outside_a_workspace_no_answer_is_named(run):
+    done = run("drivers t.csv --target y", drivers=answer(name=None, next=("ambidex report answer/N",)))
+    assert "answer/N" not in done.out and "  next  ambidex init my-project\n" in done.out
+
+
 def test_the_form_is_the_one_of_the_guide(run):
     error = NotFound(
         "data.no-column",
         "no column `churn` in customers.csv; did you mean `Churned`?",
+        where="customers.csv",
         found="customerID, tenure, …, Churned (21 columns)",
         do="use Churned",
     )
@@ -231,6 +249,7 @@ def test_the_form_is_the_one_of_the_guide(run):
     assert done.code == 3 and done.out == ""
     assert done.err == (
         "error no column `churn` in customers.csv; did you mean `Churned`?\n"
+        "  where  customers.csv\n"
         "  found  customerID, tenure, …, Churned (21 columns)\n"
         "  do     ambidex drivers customers.csv --target Churned\n"
         "  code   data.no-column · ambidex help data.no-column\n"
@@ -343,7 +362,7 @@ def test_names_from_files_cannot_move_the_cursor(run):
     done = run("drivers t.csv --target y", drivers=answer(headline="col\x1b[2J\rname goes with y"))
     assert "\x1b" not in done.out and "\r" not in done.out and r"\x1b[2J" in done.out
     failed = run("profile t.csv", profile=DataError("data.empty", "x\x1b]0;t\x07\ny"))
-    assert "\x1b" not in failed.err and len(failed.err.splitlines()) == 2
+    assert "\x1b" not in failed.err and len(failed.err.splitlines()) == 3
 
 
 def test_results_show_lines_warnings_and_what_next(run):

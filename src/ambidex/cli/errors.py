@@ -20,7 +20,7 @@ from ambidex.errors import (
 if TYPE_CHECKING:
     import click
 
-__all__ = ["as_ours", "command", "exit_code", "form", "mended", "one_line"]
+__all__ = ["as_ours", "command", "exit_code", "form", "mended", "one_line", "placed"]
 
 _FULL = {
     errno.ENOSPC: "the disk is full",
@@ -48,6 +48,17 @@ def one_line(text: str) -> str:
 def command(argv: Sequence[str]) -> str:
     """The line to type, quoted for a shell where that is needed."""
     return "ambidex " + shlex.join(argv)
+
+
+def placed(line: str, start: str | None) -> str:
+    """A command of ours that runs from where the person is, if they said ``-C``.
+
+    >>> placed("ambidex report answer/1", "churn")
+    'ambidex -C churn report answer/1'
+    """
+    if start is None or not line.startswith("ambidex ") or " -C " in line:
+        return line
+    return f"ambidex -C {shlex.quote(start)} {line.removeprefix('ambidex ')}"
 
 
 def mended(argv: Sequence[str], wrong: str, right: str) -> str | None:
@@ -81,6 +92,8 @@ def as_ours(error: BaseException, argv: Sequence[str], verb: str) -> AmbidexErro
     """
     if isinstance(error, AmbidexError):
         _suggest(error, argv)
+        if error.where is None and error.exit_code in (2, 3):
+            error.where = command(argv)
         return error
     if isinstance(error, KeyboardInterrupt):
         return EnvironmentProblem(
@@ -175,14 +188,17 @@ def _of_click(error: click.ClickException, argv: Sequence[str], verb: str) -> Am
             "usage.option",
             f"{error.option_name} needs a value"
             if "requires an argument" in error.message
-            else f"{called}: {error.message.rstrip('.')}",
+            else f"{called}: {_lower(error.message.rstrip('.'))}",
             where=f"option {error.option_name}",
             found=typed,
             do=example,
         )
-    said = error.format_message().rstrip(".")
-    said = said[:1].lower() + said[1:]
+    said = _lower(error.format_message().rstrip("."))
     return UsageError("usage.argument", f"{called}: {said}", where="the command line", found=typed, do=example)
+
+
+def _lower(said: str) -> str:
+    return said[:1].lower() + said[1:]
 
 
 _EVERYWHERE = (

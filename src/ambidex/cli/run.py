@@ -14,7 +14,7 @@ from typing import Any, TextIO
 import click
 
 from ambidex.cli import document, render
-from ambidex.cli.errors import as_ours, command, exit_code, form
+from ambidex.cli.errors import as_ours, command, exit_code, form, placed
 from ambidex.cli.parser import Settings, Shown, build, help_of
 from ambidex.cli.progress import Waiting
 from ambidex.cli.verbs import VERBS
@@ -118,6 +118,7 @@ class Run:
         if any("answer/N" in step for step in following):
             # Outside a workspace an answer has no name, so nothing can be done with it by name.
             following = [step for step in following if "answer/N" not in step] + ["ambidex init my-project"]
+        following = [placed(step, self.settings.start) for step in following]
         if hasattr(outcome, "headline"):
             cautions = [(c["code"], c["text"]) for c in data["cautions"]]
             refused = None if outcome.passed else _design(data, following)
@@ -133,6 +134,7 @@ class Run:
             else:
                 shown(outcome, data, following)
             return
+        refused.do = placed(refused.do, self.settings.start) if refused.do else None
         self.exit = exit_code(refused)
         if self.json:
             self._document(document.failure(self.verb, refused, data=data, warnings=said, next=following))
@@ -152,6 +154,9 @@ class Run:
         )
 
     def _result_text(self, outcome: Any, data: dict[str, Any], following: list[str]) -> None:
+        if self.settings.markdown:
+            self._write("".join(f"- {mark.strip()} {text}".replace("-  ", "- ") + "\n" for mark, text in outcome.lines))
+            return
         self._blocks(
             render.result_blocks(outcome.lines, outcome.warnings, following, quiet=self.settings.quiet),
             sys.stdout,
@@ -159,6 +164,7 @@ class Run:
 
     def _fail(self, raised: BaseException) -> None:
         error = as_ours(raised, self.words, self._named())
+        error.do = placed(error.do, self.settings.start) if error.do else None
         self.exit = exit_code(error)
         if self.debug:
             traceback.print_exception(raised, file=sys.stderr)
