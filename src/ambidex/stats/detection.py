@@ -84,7 +84,7 @@ def evidence_above(counts: ArrayLike, scores: ArrayLike, threshold: float) -> fl
         return mean_evidence(log_bets(c, g, limit, _FINE)) >= threshold
 
     low, high = 0.0, min(1.0, float(c @ g / c.sum()))
-    for _ in range(40):
+    for _ in range(24):
         middle = (low + high) / 2
         low, high = (middle, high) if refuted(middle) else (low, middle)
     return low

@@ -115,7 +115,7 @@ def furthest(parts: Sequence[Estimate], *, margin: float, alpha: float) -> Estim
     ±margin, if there is one; else the part whose interval reaches furthest.
 
     Args:
-        parts: The column's distances.
+        parts: The column's distances; those without a law with their bounds at alpha over the number of parts.
         margin: Distance that counts.
         alpha: Two-sided error rate that the column has for all of them.
 
@@ -124,7 +124,10 @@ def furthest(parts: Sequence[Estimate], *, margin: float, alpha: float) -> Estim
     >>> furthest([a, b], margin=0.02, alpha=0.05).category
     'monthly'
     """
-    among = [p if p.law is None else replace(p, law=replace(p.law, among=len(parts))).at(alpha) for p in parts]
+    among = [
+        replace(p, level=1 - alpha) if p.law is None else replace(p, law=replace(p.law, among=len(parts))).at(alpha)
+        for p in parts
+    ]
     clear = max(among, key=lambda e: max(e.low, -e.high))
     if max(clear.low, -clear.high) > margin:
         return clear

@@ -89,7 +89,7 @@ class Estimate:
         """
         if self.law is None:
             open_ = self.low == -math.inf and self.high == math.inf
-            if not open_ and not math.isclose(alpha, 1 - self.level, rel_tol=1e-9):
+            if not open_ and not math.isclose(alpha, 1 - self.level, rel_tol=1e-9, abs_tol=1e-12):
                 raise ValueError(f"estimate {self.name!r} has no law, so no bounds at alpha {alpha}")
             return replace(self, level=1 - alpha) if open_ else self
         low, high = laws.bounds(self.law, self.value, self.se, alpha)

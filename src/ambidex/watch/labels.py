@@ -1,0 +1,137 @@
+"""Late labels from a table: which predictions they belong to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ambidex.data.table import Table
+from ambidex.errors import DataError, did_you_mean
+from ambidex.records import Schema
+from ambidex.watch.log import label_text
+
+__all__ = ["Matched", "match_labels"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matched:
+    """What a table of labels gave.
+
+    Attributes:
+        payloads: Label frames to append to the log.
+        matched: Rows whose label belongs to a logged prediction and is new.
+        unknown: Rows whose id no prediction carries.
+        duplicates: Rows that repeat a label already there, or an id within the table (the last one counts).
+        unlabelled: Rows without a label or id.
+        coverage: Share of logged predictions that have a label now; 0 without predictions.
+        unknown_ids: The first few unknown ids.
+    """
+
+    payloads: list[dict[str, Any]]
+    matched: int
+    unknown: int
+    duplicates: int
+    unlabelled: int
+    coverage: float
+    unknown_ids: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """``data`` of the JSON contract."""
+        return {
+            "matched": self.matched,
+            "unknown": self.unknown,
+            "duplicates": self.duplicates,
+            "unlabelled": self.unlabelled,
+            "coverage": self.coverage,
+            "unknown_ids": list(self.unknown_ids),
+        }
+
+
+def match_labels(
+    frames: Iterable[Mapping[str, Any]], table: Table, *, id: str, label: str, schema: Schema, at: str
+) -> Matched:
+    """Find each label's prediction, by the prediction's id or by the declared key.
+
+    A key may have been scored many times; its label goes to the newest prediction of it. Giving the same table
+    twice changes nothing.
+
+    Args:
+        frames: The model's whole log, predictions and labels.
+        table: The labels.
+        id: Column with the prediction ids, or with values of the declared key.
+        label: Column with what really happened.
+        schema: The model's: its classes and key.
+        at: Time stamp of the new frames.
+
+    Raises:
+        NotFound: ``data.no-column``.
+        DataError: ``data.no-label`` for a label that is no class of the model, ``data.type`` for one that is no
+            number; nothing is matched then.
+    """
+    ids, labels = table.text(table.require(id)), table.text(table.require(label))
+    checked = [None if v is None else _checked(table, schema, label, i, v) for i, v in enumerate(labels)]
+    model: dict[str, str] = {}
+    by_key: dict[str, str] = {}
+    given: dict[str, str] = {}
+    for frame in frames:
+        name = str(frame.get("id"))
+        if frame.get("kind") == "label":
+            given[name] = label_text(frame.get("label"))
+            continue
+        model[name] = str(frame.get("model", ""))
+        key = (frame.get("riders") or {}).get(schema.key) if schema.key else None
+        if key is not None:
+            by_key[label_text(key)] = name
+    wanted: dict[str, str] = {}
+    unknown: list[str] = []
+    repeated = unlabelled = 0
+    for value, outcome in zip(ids, checked, strict=True):
+        if value is None or outcome is None:
+            unlabelled += 1
+            continue
+        found = value if value in model else by_key.get(value)
+        if found is None:
+            unknown.append(value)
+            continue
+        repeated += found in wanted
+        wanted[found] = outcome
+    new = {name: outcome for name, outcome in wanted.items() if given.get(name) != outcome}
+    labelled = sum(name in given or name in wanted for name in model)
+    return Matched(
+        payloads=[{"kind": "label", "at": at, "model": model[n], "id": n, "label": v} for n, v in new.items()],
+        matched=len(new),
+        unknown=len(unknown),
+        duplicates=repeated + len(wanted) - len(new),
+        unlabelled=unlabelled,
+        coverage=labelled / len(model) if model else 0.0,
+        unknown_ids=tuple(dict.fromkeys(unknown))[:5],
+    )
+
+
+def _checked(table: Table, schema: Schema, column: str, row: int, value: str) -> str:
+    where = f"{table.name}, data row {row + 1}, column {column}"
+    if schema.task == "binary":
+        if value in schema.classes:
+            return value
+        raise DataError(
+            "data.no-label",
+            f"{value[:60]!r} in {column} is no class of the model{did_you_mean(value, schema.classes)}",
+            where=where,
+            found=f"the classes are {', '.join(schema.classes)}",
+            do="write the labels as in training",
+        )
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if math.isfinite(number):
+        return value
+    raise DataError(
+        "data.type",
+        f"{value[:60]!r} in {column} is no number",
+        where=where,
+        found=f"the model predicts {schema.target}, a number",
+        do="mend the cell, or leave the row out",
+    )
