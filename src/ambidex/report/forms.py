@@ -7,11 +7,12 @@ where it is drawn than where it is read.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 from ambidex.report.answer import Figure
 from ambidex.report.ink import COLOURS, FONT, clip, width_of, wrap
-from ambidex.report.words import count, number, share
+from ambidex.report.words import count, fixed, share
 
 __all__ = ["MOST_ROWS", "spec", "value_text"]
 
@@ -25,29 +26,32 @@ _LINE = 17  # height of a line of 13-px text
 Rows = list[dict[str, Any]]
 
 
-def value_text(value: float | None, figure: Figure, *, sign: bool | None = None) -> str:
+def value_text(value: float | None, figure: Figure, *, sign: bool | None = None, finer: int = 0) -> str:
     """A value of the figure as shown: ``+31 pts``, ``11.9%``, ``7,043``.
 
     Args:
         value: In the figure's own unit (shares for ``points`` and ``share``).
         figure: Gives unit and digits, so that all values of a picture have equally many.
         sign: Show a plus; by default for differences.
+        finer: Digits more than in the picture, for tables.
     """
     if value is None or not math.isfinite(value):
         return "–"
     sign = figure.form == "effect-bars" or figure.unit == "points" if sign is None else sign
     if figure.unit in ("points", "share"):
-        text = share(value, _digits(figure))
+        text = share(value, _digits(figure) + finer)
         text = text.removesuffix("%") + " pts" if figure.unit == "points" else text
     elif figure.unit == "count":
         text = count(value)
     else:
-        text = number(value) + (f" {figure.unit}" if 0 < len(figure.unit) <= 4 else "")
+        text = fixed(value, _places(figure) + finer * bool(_places(figure)))
+        text += f" {figure.unit}" if 0 < len(figure.unit) <= 4 else ""
     nonzero = any(c in text for c in "123456789")
     return "+" + text if sign and value > 0 and nonzero else text
 
 
 def _digits(figure: Figure) -> int:
+    """Decimals of percentages, for the whole picture."""
     values = [abs(100 * v) for r in figure.rows if (v := _finite(r.get("value"))) is not None]
     if figure.form == "interval-dots":
         spread = max(values, default=0.0) - min(values, default=0.0)
@@ -56,6 +60,15 @@ def _digits(figure: Figure) -> int:
     if max(told, default=0.0) >= 10 and min(told) >= 1:
         return 0
     return 1 if max(told, default=0.0) >= 1 else 2
+
+
+def _places(figure: Figure) -> int:
+    """Decimals of other numbers: three significant digits of the largest, none for whole numbers."""
+    values = [abs(v) for r in figure.rows if (v := _finite(r.get("value"))) is not None]
+    largest = max(values, default=0.0)
+    if all(v == round(v) for v in values) or largest >= 100:
+        return 0
+    return min(6, max(0, 2 - math.floor(math.log10(largest))))
 
 
 def spec(figure: Figure, *, narrow: bool = False, titled: bool = False) -> dict[str, Any]:
@@ -393,10 +406,11 @@ def _histogram(figure: Figure, width: float, narrow: bool) -> Drawn:
     def x(field: str) -> dict[str, Any]:
         return _x(field, low, high)
 
+    bare = replace(figure, unit="")
     heights = [height * (1 - u / top_value) for u in ups]
     grid = [{"y": y} for y in heights]
     texts = [{"text": t, "y": y, "ink": COLOURS["third"]} for t, y in zip(up_texts, heights, strict=True)]
-    feet = [{"value": t, "text": number(t), "y": height + 16, "ink": COLOURS["third"]} for t in ticks]
+    feet = [{"value": t, "text": _tick(t, ticks, bare), "y": height + 16, "ink": COLOURS["third"]} for t in ticks]
     across = {"x": {"value": 0}, "x2": {"value": width - left - right}, "y": _px("y")}
     bars = {"x": x("start"), "x2": {"field": "end"}, "y": _px("top"), "y2": {"field": "foot"}, "color": _paint()}
     layers = [
@@ -431,12 +445,14 @@ def _ticks(low: float, high: float, about: int) -> list[float]:
 
 
 def _tick(value: float, ticks: list[float], figure: Figure) -> str:
-    if figure.unit in ("share", "points"):
-        step = 100 * (ticks[1] - ticks[0]) if len(ticks) > 1 else 1.0
-        digits = max(0, min(4, -math.floor(math.log10(step) + 1e-9)))
-        text = share(value, digits)
-        if figure.unit == "points":
-            text = text.removesuffix("%")
-            return "+" + text if value > 0 else text
-        return text
-    return value_text(value, figure)
+    """A tick's text, as fine as the steps are; the subtitle says the unit of points."""
+    step = ticks[1] - ticks[0] if len(ticks) > 1 else 1.0
+    percent = figure.unit in ("share", "points")
+    digits = max(0, min(6, -math.floor(math.log10(100 * step if percent else step) + 1e-9)))
+    if not percent:
+        return fixed(value, digits)
+    text = share(value, digits)
+    if figure.unit == "points":
+        text = text.removesuffix("%")
+        return "+" + text if value > 0 else text
+    return text

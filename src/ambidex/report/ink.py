@@ -80,7 +80,9 @@ def clip(text: str, room: float, size: float) -> str:
 
 
 def wrap(text: str, room: float, *, size: float, most: int) -> list[str]:
-    """Lines no wider than the room: broken at spaces, in a word only where it alone is too wide.
+    """Lines of about one width, none wider than the room.
+
+    Broken at spaces, in a word only where it alone is too wide.
 
     Args:
         text: Any text; control characters and line breaks become spaces.
@@ -92,6 +94,16 @@ def wrap(text: str, room: float, *, size: float, most: int) -> list[str]:
     ['Electronic check', 'or credit card']
     """
     clean = "".join(c if c.isprintable() else " " for c in text[:2000])
+    lines = _lines(clean, room, size, most)
+    if len(lines) > most:
+        return [*lines[: most - 1], clip(f"{lines[most - 1]}…", room - 1, size).replace("……", "…")]
+    while len(lines) > 1 and len(even := _lines(clean, room * 0.93, size, most)) == len(lines):
+        room, lines = room * 0.93, even
+    return lines or ["–"]
+
+
+def _lines(clean: str, room: float, size: float, most: int) -> list[str]:
+    """Greedy lines; stops after the first one too many."""
     lines, line = [], ""
     for word in clean.split():
         while True:
@@ -108,7 +120,4 @@ def wrap(text: str, room: float, *, size: float, most: int) -> list[str]:
             word = word[fits:]
         if len(lines) > most:
             break
-    lines += [line] if line else []
-    if len(lines) > most:
-        lines = [*lines[: most - 1], clip(f"{lines[most - 1]}…", room - 1, size).replace("……", "…")]
-    return lines or ["–"]
+    return [*lines, line] if line else lines

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ambidex.report.answer import Figure
@@ -33,6 +33,7 @@ _ADVICE = {
     "not-enough-evidence": "Not decided yet",
     "cannot-answer": "What to do",
 }
+_SAID_ONCE = ("Kind", "Other columns", "Level", "n", "Method")  # below the table, where all rows agree
 _HEADS = {"label": "", "left": "From", "right": "To", "n": "n", "value": "Value", "p_value": "p", "q_value": "q"}
 
 
@@ -267,12 +268,13 @@ def _numbers(figure: Figure) -> Grid:
     head += ["Range"] * ranged + [_HEADS.get(k, _head(k)) for k in rest] + [""] * judged
     left = [k == "label" for k in first] + [False] + [False] * ranged
     left += [any(isinstance(r.get(k), str) for r in rows) for k in rest] + [True] * judged
+    finer = 1 if ranged and figure.form != "interval-dots" else 0
     body = []
     for r in rows:
-        line = [_cell(r.get(k)) for k in first] + [value_text(_number(r.get("value")), figure)]
+        line = [_cell(r.get(k)) for k in first] + [value_text(_number(r.get("value")), figure, finer=finer)]
         if ranged:
             low, high = _number(r.get("low")), _number(r.get("high"))
-            line.append(span(low, high, lambda v: value_text(v, figure)))
+            line.append(span(low, high, lambda v: value_text(v, figure, finer=finer)))
         line += [_cell(r.get(k)) for k in rest]
         if judged:
             line.append("unclear" if r.get("clear") is False else "clear")
@@ -336,7 +338,7 @@ def _cut(grid: Grid, most: int) -> Grid:
     if len(grid.rows) <= most:
         return grid
     note = f"The first {count(most)} of {count(len(grid.rows))} rows; all of them are in the JSON."
-    return Grid(grid.title, grid.head, grid.rows[:most], grid.left, note)
+    return replace(grid, rows=grid.rows[:most], note=f"{grid.note} {note}".strip())
 
 
 def _estimates(estimates: Sequence[Mapping[str, Any]]) -> Grid | None:
@@ -344,6 +346,7 @@ def _estimates(estimates: Sequence[Mapping[str, Any]]) -> Grid | None:
         ("What", True, [_line(e.get("name")) for e in estimates]),
         ("Kind", True, [_kind(e) for e in estimates]),
         ("Group", True, [_group(e) for e in estimates]),
+        ("Other columns", True, [_others(e.get("adjusted")) for e in estimates]),
         ("Value", False, [_amount(e, e.get("value")) for e in estimates]),
         ("Range", False, [span(e.get("low"), e.get("high"), lambda v, e=e: _amount(e, v)) for e in estimates]),  # type: ignore[misc]
         ("Level", False, [share(e.get("level"), 0 if _whole(e.get("level")) else 1) for e in estimates]),
@@ -352,7 +355,10 @@ def _estimates(estimates: Sequence[Mapping[str, Any]]) -> Grid | None:
         ("q", False, [_chance(e.get("q_value")) for e in estimates]),
         ("Method", True, [_line(e.get("method")) for e in estimates]),
     ]
-    return _grid("Estimates", columns)
+    alike = [c for c in columns if c[0] in _SAID_ONCE and len(estimates) > 1 and len(set(c[2])) == 1 and c[2][0]]
+    grid = _grid("Estimates", [c for c in columns if c not in alike])
+    note = " · ".join(f"{head}: {values[0]}" for head, _, values in alike if values[0] != ABSENT)
+    return replace(grid, note=note) if grid else None
 
 
 def _grid(title: str, columns: Sequence[tuple[str, bool, list[str]]]) -> Grid | None:
@@ -369,10 +375,11 @@ def _whole(level: Any) -> bool:
 
 
 def _kind(e: Mapping[str, Any]) -> str:
-    kind = _line(e.get("kind"), 40).replace("-", " ")
-    if e.get("adjusted") is None:
-        return kind
-    return f"{kind}, other columns equal" if e["adjusted"] else f"{kind}, alone"
+    return _line(e.get("kind"), 40).replace("-", " ")
+
+
+def _others(adjusted: Any) -> str:
+    return "" if adjusted is None else "held equal" if adjusted else "ignored"
 
 
 def _group(e: Mapping[str, Any]) -> str:
@@ -391,7 +398,7 @@ def _amount(e: Mapping[str, Any], value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return ABSENT
     if unit == "points" or (unit == "share" and kind in ("difference", "marginal-effect")):
-        return signed_points(value, 2)
+        return signed_points(value, 2).replace(" points", " pts").replace(" point", " pts")
     if unit == "share" or kind == "relative":
         return ("+" if change and value > 0 else "") + share(value, 2)
     text = signed(value) if change else number(value)

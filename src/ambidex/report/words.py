@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-__all__ = ["count", "listing", "number", "plural", "points", "share", "signed", "signed_points", "span"]
+__all__ = ["count", "fixed", "listing", "number", "plural", "points", "share", "signed", "signed_points", "span"]
 
 ABSENT = "–"
 _MINUS = "−"
@@ -70,6 +70,15 @@ def number(x: float | None) -> str:
     digits = max(0, 2 - math.floor(math.log10(size)))
     text = f"{x:,.{digits}f}"
     return _minus(text.rstrip("0").rstrip(".") if "." in text else text)
+
+
+def fixed(x: float | None, digits: int) -> str:
+    """So many decimals, thousands separators; no minus at a zero.
+
+    >>> fixed(1234.5, 0), fixed(-0.004, 2), fixed(2, 2)
+    ('1,234', '0.00', '2.00')
+    """
+    return ABSENT if _absent(x) else _fixed(x, digits)  # type: ignore[arg-type]  # not absent
 
 
 def signed(x: float | None) -> str:
