@@ -10,7 +10,8 @@ import json
 import os
 import pwd
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,7 @@ class SqlStore:
             by: Who, where it is not the store's own user.
         """
         _unguarded(verb)
-        with self._database.writing() as connection:
+        with self._writing() as connection:
             return self._append(connection, verb, model, version, body, by)
 
     def register(
@@ -95,7 +96,7 @@ class SqlStore:
             summary: A few figures for listings.
         """
         check_name(model)
-        with self._database.writing() as connection:
+        with self._writing() as connection:
             there = connection.execute(
                 select(t.versions.c.record)
                 .where(t.versions.c.model == model, t.versions.c.key == key, t.versions.c.digest == digest)
@@ -111,7 +112,7 @@ class SqlStore:
 
     def record_judgement(self, judgement: Judgement) -> Event:
         """Keep a version's gate verdicts; they are the version's newest from here on."""
-        with self._database.writing() as connection:
+        with self._writing() as connection:
             record = self._version(connection, judgement.model, judgement.version)
             if record.digest != judgement.digest:
                 raise InternalError("internal.bug", f"{record.ref} was judged on another bundle than its own")
@@ -124,7 +125,7 @@ class SqlStore:
         """
         value = plain(body)
         key, sha256 = answer_key(value), digest(canonical(value))
-        with self._database.writing() as connection:
+        with self._writing() as connection:
             there = connection.execute(select(t.answers.c.number).where(t.answers.c.key == key)).scalar()
             if there is not None:
                 return int(there)
@@ -171,7 +172,7 @@ class SqlStore:
         """
         if verb not in ("promote", "rollback") or to not in POINTERS or to == "previous":
             raise InternalError("internal.bug", f"a move is no {verb!r} to {to!r}")
-        with self._database.writing() as connection:
+        with self._writing() as connection:
             state = self._known(connection, model)
             if state.revision != expected_revision:
                 raise _moved(f"{model} changed while this ran", f"revision {state.revision}", state)
@@ -197,7 +198,7 @@ class SqlStore:
         for one in events:
             _unguarded(one["verb"])
         text = canonical(value)
-        with self._database.writing() as connection:
+        with self._writing() as connection:
             connection.execute(delete(t.documents).where(t.documents.c.name == name))
             connection.execute(insert(t.documents).values(name=name, sha256=digest(text), body=text.decode()))
             for one in events:
@@ -222,8 +223,7 @@ class SqlStore:
             The fencing token, larger than every one before, or None while somebody else holds it.
         """
         now = self._clock().timestamp()
-        with self._database.writing() as connection:
-            self._lock_chain(connection)
+        with self._writing() as connection:
             row = connection.execute(select(t.leases).where(t.leases.c.name == name)).first()
             if row is not None and row.until > now and not _dead(row.holder):
                 if row.until > now + row.granted:
@@ -238,7 +238,7 @@ class SqlStore:
 
     def release(self, name: str, token: int) -> None:
         """Give a lease back, if the token is still the newest."""
-        with self._database.writing() as connection:
+        with self._writing() as connection:
             connection.execute(
                 update(t.leases).where(t.leases.c.name == name, t.leases.c.token == token).values(until=0.0)
             )
@@ -326,6 +326,13 @@ class SqlStore:
 
     # --- inside a transaction -------------------------------------------------------------
 
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """The only writer: what is read in here cannot change before the commit, on Postgres neither."""
+        with self._database.writing() as connection:
+            self._end_of_log(connection)
+            yield connection
+
     def _append(
         self,
         connection: Connection,
@@ -341,7 +348,7 @@ class SqlStore:
     ) -> Event:
         if model:
             check_name(model)
-        seq, prev = self._lock_chain(connection)
+        seq, prev = self._end_of_log(connection)
         made = Event(
             seq=seq + 1,
             at=stamp(self._clock()),
@@ -402,12 +409,11 @@ class SqlStore:
         if changed.rowcount != 1:
             raise _moved(f"{event.model} changed while this ran", f"revision {before.revision}", before)
 
-    def _lock_chain(self, connection: Connection) -> tuple[int, str]:
+    def _end_of_log(self, connection: Connection) -> tuple[int, str]:
         row = connection.execute(select(t.chain).where(t.chain.c.id == 1).with_for_update()).one()
         return int(row.seq), str(row.hash)
 
     def _state(self, connection: Connection, name: str) -> ModelState:
-        self._lock_chain(connection)
         text = connection.execute(select(t.models.c.state).where(t.models.c.name == name)).scalar()
         return ModelState(name=name) if text is None else ModelState.from_json(json.loads(text))
 
