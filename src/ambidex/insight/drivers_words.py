@@ -288,8 +288,8 @@ def method(story: Story, analysis: Analysis, time: str | None) -> str:
     held = f"the last 30% by {time}" if time else "five folds"
     text = (
         f"{kind} on {plural(len(story.y), 'row')} with natural splines for numbers; joint Wald test for each of "
-        f"{plural(len(story.factors), 'column')}, false share at most {ALPHA:.0%} (Benjamini-Hochberg); average effects by "
-        f"the delta method; ranked by evidence alone and with all others, averaged; fit measured on {held}."
+        f"{plural(len(story.factors), 'column')}, false share at most {ALPHA:.0%} (Benjamini-Hochberg); average effects "
+        f"by the delta method; ranked by evidence alone and with all others, averaged; fit measured on {held}."
     )
     return text + (f" Ranking repeated on {analysis.halves} half-samples." if analysis.halves else "")
 
@@ -323,17 +323,16 @@ def reversals(factors: Sequence[Factor]) -> list[tuple[str, str]]:
             plain = next((e for e in f.effects_alone if e.category == held.category), None)
             if plain is None or not ((plain.low > 0 and held.high < 0) or (plain.high < 0 and held.low > 0)):
                 continue
-            what = (
-                f"{f.name} {_level(held.category)} against {_level(str(held.base))}"
-                if held.category
-                else f"{f.name}, {_moved(held)}"
-            )
+            if held.category:
+                moved = f" {_level(held.category)} against {_level(str(held.base))}"
+            else:
+                moved = f", {_moved(held)}"
             unit = " points" if held.unit == "points" else ""
             out.append(
                 (
                     "sign-reversal",
-                    f"{f.name}{moved}: {signed(plain.value)}{unit} alone, {signed(held.value)}{unit} with the other columns "
-                    "held equal: the two answer different questions",
+                    f"{f.name}{moved}: {signed(plain.value)}{unit} alone, {signed(held.value)}{unit} with the other "
+                    "columns held equal: the two answer different questions",
                 )
             )
     return out
@@ -366,7 +365,7 @@ def _side_by_side(story: Story) -> Finding:
         subtitle=f"{'points' if story.binary else story.outcome.name}; lines are 95% intervals",
         unit="points" if story.binary else story.outcome.name,
         rows=tuple(rows),
-        sentence=f"{first.label} goes with {story.gap(first.effect.value, sign=True)} of {word}, other columns held equal.",
+        sentence=f"{first.label} goes with {story.gap(first.effect.value, sign=True)} of {word}, all else held equal.",
         less=f"less {word}",
         more=f"more {word}",
     )
@@ -455,7 +454,8 @@ def _levels(story: Story, f: Factor) -> Figure:
         unit="share" if story.binary else story.outcome.name,
         rows=tuple(rows),
         sentence=(
-            f"{word} is {story.level(best['value'])} at {best['label']}, {story.level(least['value'])} at {least['label']}."
+            f"{word} is {story.level(best['value'])} at {best['label']} "
+            f"and {story.level(least['value'])} at {least['label']}."
         ),
     )
 
