@@ -1,7 +1,8 @@
 """CSV files: separator and header by our own look, cells by DuckDB, faults by a second look in Python.
 
-DuckDB reads with nothing left to guess: separator, quote and columns are given, every cell is text,
-quoting is strict. Where it objects, a slow pass finds the line and says what is wrong there.
+A fast look (``shape.py``) decides whether the file is plainly a rectangle. If so DuckDB reads it with
+nothing left to guess: separator, quote and columns are given, every cell is text. If not, a slow pass
+(``faults.py``) finds the line and says what is wrong there, or finds nothing and Python reads it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import pyarrow as pa
 
 from ambidex.data.faults import find_fault
 from ambidex.data.files import Content
+from ambidex.data.shape import check_shape
 from ambidex.data.sql import connect, literal
 from ambidex.errors import DataError
 
@@ -29,7 +31,7 @@ SAMPLE_BYTES = 1 << 18
 SAMPLE_RECORDS = 200
 CELL_LIMIT = 8 << 20
 WESTERN = "cp1252"
-WIDE = 512  # DuckDB binds columns one by one: see the wide case in tests/data/test_bad_csv.py
+WIDE = 512  # DuckDB takes far longer than Python for files of very many columns and few rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +58,10 @@ def read_csv(path: Path, content: Content) -> tuple[pa.Table, list[tuple[str, st
             ``data.encoding``, ``data.format``, each with the line.
     """
     cautions: list[tuple[str, str]] = []
-    encoding, lines = _encoding(path, content, cautions)
+    encoding = _encoding(path, content, cautions)
     if encoding == "utf-8":
-        table = _read_utf8(path, path, cautions)
-        return table, cautions, 2 if lines == table.num_rows + 1 else None
+        table, first_line = _read_utf8(path, path, cautions)
+        return table, cautions, first_line
     fd, temporary = tempfile.mkstemp(prefix="ambidex-", suffix=".csv")
     try:
         with os.fdopen(fd, "w", encoding="utf-8", newline="") as out, path.open("rb") as source:
@@ -67,7 +69,8 @@ def read_csv(path: Path, content: Content) -> tuple[pa.Table, list[tuple[str, st
             while chunk := source.read(1 << 20):
                 out.write(decoder(chunk, False))
             out.write(decoder(b"", True))
-        return _read_utf8(Path(temporary), path, cautions), cautions, None
+        table, first_line = _read_utf8(Path(temporary), path, cautions)
+        return table, cautions, first_line
     except UnicodeDecodeError as e:
         raise DataError(
             "data.encoding",
@@ -102,13 +105,13 @@ def sniff(sample: list[str]) -> str:
     return best
 
 
-def _encoding(path: Path, content: Content, cautions: list[tuple[str, str]]) -> tuple[str, int]:
-    """The encoding to read in, with a caution if it is guessed; and the number of lines."""
+def _encoding(path: Path, content: Content, cautions: list[tuple[str, str]]) -> str:
+    """The encoding to read in, with a caution if it is guessed."""
     if content.encoding in ("utf-16", "utf-32"):
         cautions.append(("data.encoding", f"{path.name} is {content.encoding.upper()}; read as that"))
-        return content.encoding, 0
+        return content.encoding
     decoder = codecs.getincrementaldecoder("utf-8")()
-    line, last = 1, b""
+    line = 1
     with path.open("rb") as file:
         while chunk := file.read(1 << 20):
             if b"\x00" in chunk:
@@ -132,17 +135,16 @@ def _encoding(path: Path, content: Content, cautions: list[tuple[str, str]]) -> 
                         "(Latin-1), which is a guess: check names with accents, or save it as UTF-8",
                     )
                 )
-                return WESTERN, 0
+                return WESTERN
             line += chunk.count(b"\n")
-            last = chunk[-1:]
     try:
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         cautions.append(
             ("data.encoding", f"{path.name} ends in the middle of a character; read as Windows-1252 (Latin-1)")
         )
-        return WESTERN, 0
-    return "utf-8", line - (last == b"\n")
+        return WESTERN
+    return "utf-8"
 
 
 def _decoder(encoding: str) -> Callable[[bytes, bool], str]:
@@ -153,24 +155,44 @@ def _decoder(encoding: str) -> Callable[[bytes, bool], str]:
     return lambda data, final: codecs.charmap_decode(data, "strict", table)[0]
 
 
-def _read_utf8(path: Path, shown: Path, cautions: list[tuple[str, str]]) -> pa.Table:
+def _read_utf8(path: Path, shown: Path, cautions: list[tuple[str, str]]) -> tuple[pa.Table, int | None]:
+    """The cells, and the line of the first row if every row is one line."""
     layout = _layout(path, shown, cautions)
-    try:
-        table = _by_python(path, layout) if len(layout.names) > WIDE else _by_duckdb(path, layout)
-    except _Objection as e:
-        fault = find_fault(path, shown, layout.separator, len(layout.names))
-        if fault is not None:
-            raise fault from e
-        table = _by_python(path, layout)
+    width = len(layout.names)
+    shape = check_shape(path, layout.separator, width)
+    table = None
+    if shape.plain and width <= WIDE:
+        try:
+            table = _by_duckdb(path, layout)
+        except _Objection:
+            table = None
+    if table is None or table.num_rows != shape.records - 1:
+        table = _slowly(path, shown, layout)
     if table.num_rows == 0:
         raise DataError(
             "data.empty",
             f"{shown.name} has a header and 0 rows",
             where=str(shown),
-            found=f"{len(layout.names)} columns: {', '.join(layout.names[:8])}",
+            found=f"{width} columns: {', '.join(layout.names[:8])}",
             do="check what wrote it: a table needs rows",
         )
-    return table
+    return table, 2 if shape.lines == table.num_rows + 1 else None
+
+
+def _slowly(path: Path, shown: Path, layout: Layout) -> pa.Table:
+    fault = find_fault(path, shown, layout.separator, len(layout.names))
+    if fault is not None:
+        raise fault
+    try:
+        return _by_python(path, layout)
+    except _Objection as e:
+        raise DataError(
+            "data.format",
+            f"{shown.name} cannot be read as CSV: {e}",
+            where=str(shown),
+            found=f"separator {layout.separator!r}, {len(layout.names)} columns",
+            do="write it again as CSV with quotes around texts, or as Parquet",
+        ) from e
 
 
 class _Objection(Exception):
@@ -194,7 +216,6 @@ def _layout(path: Path, shown: Path, cautions: list[tuple[str, str]]) -> Layout:
             do="check what wrote it",
         )
     separator = sniff(lines)
-    csv.field_size_limit(CELL_LIMIT)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             header = next(r for r in csv.reader(file, delimiter=separator, strict=True) if r)

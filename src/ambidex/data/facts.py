@@ -92,7 +92,7 @@ def column_facts(table: Table, name: str) -> ColumnFacts:
         >>> facts.type, facts.missing, facts.not_numbers
         ('integer', 2, {'two': 1})
     """
-    kind = table.arrow.column(name).type
+    kind = table.column(name).type
     if pt.is_boolean(kind):
         return _labels(table, name, table.cells(name), "boolean", 0.0, ())
     if pt.is_timestamp(kind) or pt.is_date(kind):
@@ -159,7 +159,7 @@ def _text_numbers(table: Table, name: str, cells: Cells, parsed: Parsed, share: 
 
 
 def _typed_numbers(table: Table, name: str) -> ColumnFacts:
-    column = table.arrow.column(name)
+    column = table.column(name)
     integer = pt.is_integer(column.type)
     numbers = table.number(name)
     known = ~np.isnan(numbers)

@@ -27,6 +27,9 @@ def find_fault(path: Path, shown: Path, separator: str, width: int | None) -> Da
     with path.open(encoding="utf-8-sig", newline="") as file:
         for text in file:
             body = text.rstrip("\r\n")
+            if opened is None and '"' not in body:  # most lines: no quote to follow
+                fields, blank = body.count(separator) + 1, not body
+                body = ""
             for character in body:
                 if opened is not None and not after_quote:
                     if character == '"':

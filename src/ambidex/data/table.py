@@ -60,8 +60,20 @@ class Table:
     @property
     def columns(self) -> list[str]:
         """Column names, in order."""
-        names: list[str] = self.arrow.column_names
-        return names
+        return list(self._positions)
+
+    @property
+    def _positions(self) -> dict[str, int]:
+        # Kept: at 20,000 columns a list built anew at each look-up took minutes.
+        key = ("", "positions")
+        if key not in self._cache:
+            self._cache[key] = {name: i for i, name in enumerate(self.arrow.column_names)}
+        positions: dict[str, int] = self._cache[key]
+        return positions
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """A column as Arrow holds it."""
+        return self.arrow.column(self._positions[self.require(name)])
 
     def require(self, name: str) -> str:
         """The name, if such a column is there.
@@ -69,9 +81,10 @@ class Table:
         Raises:
             NotFound: ``data.no-column`` with the nearest name and the names found.
         """
-        columns, name = self.columns, str(name)  # dataframes may have integers for names
-        if name in columns:
+        name = str(name)  # dataframes may have integers for names
+        if name in self._positions:
             return name
+        columns = self.columns
         shown = columns if len(columns) <= 12 else [*columns[:10], "…", columns[-1]]
         near = did_you_mean(str(name), columns)
         raise NotFound(
@@ -101,7 +114,7 @@ class Table:
 
     def spelled(self, name: str) -> pa.Array:
         """A column as Arrow strings, white space kept, null for null."""
-        spelled: pa.Array = self._once("spelled", name, lambda n: spell(self.arrow.column(n)))
+        spelled: pa.Array = self._once("spelled", name, lambda n: spell(self.column(n)))
         return spelled
 
     def cells(self, name: str) -> Cells:
@@ -118,7 +131,7 @@ class Table:
         """A column as times in UTC, and how they were read; see ``data/times.py``."""
         from ambidex.data.times import read_times
 
-        times: Times = self._once("times", name, lambda n: read_times(self.arrow.column(n), self.cells(n)))
+        times: Times = self._once("times", name, lambda n: read_times(self.column(n), self.cells(n)))
         return times
 
     def moments(self, name: str) -> np.ndarray[Any, np.dtype[np.datetime64]]:
@@ -161,8 +174,8 @@ class Table:
                 f"column `{name}` has {len(column):,} values for {self.rows:,} rows",
                 where=self.name,
             )
-        if name in self.columns:
-            return self._with(self.arrow.set_column(self.columns.index(name), name, column))
+        if name in self._positions:
+            return self._with(self.arrow.set_column(self._positions[name], name, column))
         return self._with(self.arrow.append_column(name, column))
 
     def _with(self, arrow: pa.Table, **changes: Any) -> Table:
@@ -175,7 +188,7 @@ class Table:
         return self._cache[kind, name]
 
     def _number(self, name: str) -> Floats:
-        column = self.arrow.column(name)
+        column = self.column(name)
         kind = column.type
         if pt.is_boolean(kind) or pt.is_integer(kind) or pt.is_floating(kind) or pt.is_decimal(kind):
             values: Floats = column.cast(pa.float64(), safe=False).to_numpy()
