@@ -458,7 +458,9 @@ def retrain(name: str, *, at: At = None) -> Result:
     done = step(workspace, name)
     refused = done.state == "refused"
     mark: Mark = "■" if refused else "✓" if done.state in ("candidate", "promoted", "nothing-new") else "▲"
-    data = {"model": name, "state": done.state, "version": done.version, "missing": done.missing}
+    data: dict[str, Any] = {
+        "model": name, "state": done.state, "version": done.version, "missing": done.missing,
+    }  # fmt: skip
     if done.judgement is not None:
         data["gates"] = [g.to_json() for g in done.judgement.gates]
     following = {

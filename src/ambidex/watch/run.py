@@ -87,10 +87,13 @@ def acknowledge(place: Watched, model: str, identity: str) -> dict[str, Any]:
             found=f"open: {', '.join(there)}" if there else "none is open",
             do=f"ambidex monitor {model} --ack {there[0]}" if there else f"ambidex monitor {model}",
         )
-    document["versions"][owner] = passes.acknowledge(document["versions"][owner], identity, now=place.clock())
+    state = passes.acknowledge(document["versions"][owner], identity, now=place.clock())
+    bundle = _bundle(place, model, int(owner))
+    if bundle is not None:
+        state, report = _judge(place, bundle, state, Arrivals())
+        document["reports"][owner] = report.to_dict()
+    document["versions"][owner] = state
     document["alerts"] = _open_alerts(document)
-    for report in document["reports"].values():
-        report["alerts"] = [a for a in report["alerts"] if a["id"] != identity]
     event = {"verb": "ack", "model": model, "version": int(owner), "body": {"id": identity}}
     place.store.put_document(f"watch/{model}", document, events=[event])
     return _shown(
@@ -107,18 +110,13 @@ def _pass(place: Watched, model: str, live: int | None) -> dict[str, Any]:
     wanted = {*arrivals, *([live] if live is not None else [])}
     if not wanted and document["versions"]:
         wanted = {max(int(v) for v in document["versions"])}
-    watch = place.settings.watch
-    models = max(1, sum(m.live is not None for m in place.store.models()))
     for version in sorted(wanted):
         bundle = _bundle(place, model, version)
         if bundle is None:
             said["foreign"] += len(arrivals[version].frames)
             continue
-        state, report = passes.monitor_pass(
-            bundle.reference, bundle.schema, document["versions"].get(str(version)) or passes.new_state(version),
-            arrivals.get(version, Arrivals()), margin=watch.margin, tolerance=watch.tolerance,
-            budget=watch.budget / models, looks_a_year=watch.looks, now=now,
-        )  # fmt: skip
+        before = document["versions"].get(str(version)) or passes.new_state(version)
+        state, report = _judge(place, bundle, before, arrivals.get(version, Arrivals()))
         document["versions"][str(version)] = state
         document["reports"][str(version)] = report.to_dict()
         for alert in report.alerts:
@@ -134,6 +132,18 @@ def _pass(place: Watched, model: str, live: int | None) -> dict[str, Any]:
         events.append({"verb": "monitor", "model": model, "version": shown["version"], "body": body})
         place.store.put_document(f"watch/{model}", document, events=events)
     return shown
+
+
+def _judge(
+    place: Watched, bundle: OpenBundle, state: Mapping[str, Any], arrivals: Arrivals
+) -> tuple[dict[str, Any], passes.Report]:
+    """One version's pass, with its share of the budget: one each for every model that is live."""
+    watch = place.settings.watch
+    models = max(1, sum(m.live is not None for m in place.store.models()))
+    return passes.monitor_pass(
+        bundle.reference, bundle.schema, state, arrivals, margin=watch.margin, tolerance=watch.tolerance,
+        budget=watch.budget / models, looks_a_year=watch.looks, now=place.clock(),
+    )  # fmt: skip
 
 
 def _arrivals(
