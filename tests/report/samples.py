@@ -88,9 +88,9 @@ def drivers() -> Answer:
         Estimate(
             name=r["label"].split(":")[0],
             kind="marginal-effect",
-            value=r["value"],
-            low=r["low"],
-            high=r["high"],
+            value=100 * r["value"],
+            low=100 * r["low"],
+            high=100 * r["high"],
             n=7032,
             unit="points",
             method="average marginal effect, delta method",

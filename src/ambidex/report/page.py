@@ -180,7 +180,7 @@ def _draw(figure: Any, narrow: bool = False) -> Any:
 def _colours(scope: str, *dark: str) -> str:
     """Our colours as CSS variables, light for the scope and dark for each of the given rules."""
     light = _variables(COLOURS, 0.09)
-    return f"{scope}{{{light}}}" + "".join(rule % _variables(DARK, 0.16) for rule in dark)
+    return f"{scope}{{{light}}}" + "".join(rule % _variables(DARK, 0.14) for rule in dark)
 
 
 def _variables(colours: Mapping[str, str], strength: float) -> str:

@@ -7,8 +7,9 @@ turns every number into words. Nothing here knows markup.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from ambidex.report.answer import Figure
@@ -17,9 +18,12 @@ from ambidex.report.words import count, number, plural, share, signed, signed_po
 
 __all__ = ["Chip", "Grid", "Notice", "Picture", "Section", "View", "view"]
 
+Rows = Sequence[Mapping[str, Any]]
+
 ABSENT = "–"
 MOST_FINDINGS = 5
 MOST_NOTICES = 6
+MOST_NUMBERS = 200
 _LONGEST = 300  # characters of a cell or a heading; the JSON keeps the rest
 
 _CHIPS = {
@@ -258,7 +262,7 @@ def _picture(data: Mapping[str, Any]) -> Picture:
 
 def _numbers(figure: Figure) -> Grid:
     """The table under a picture: the same values, the interval as one column, then what else a row holds."""
-    rows = figure.rows
+    rows = figure.rows[:MOST_NUMBERS]
     seen = list(dict.fromkeys(k for r in rows for k in r))
     ranged = any(r.get("low") is not None or r.get("high") is not None for r in rows)
     judged = figure.form == "effect-bars" and "clear" in seen
@@ -279,7 +283,7 @@ def _numbers(figure: Figure) -> Grid:
         if judged:
             line.append("unclear" if r.get("clear") is False else "clear")
         body.append(tuple(line))
-    return Grid("", tuple(head), tuple(body), tuple(left))
+    return _counted(Grid("", tuple(head), tuple(body), tuple(left)), len(figure.rows))
 
 
 def _value_head(figure: Figure) -> str:
@@ -324,24 +328,31 @@ def _actions(actions: Sequence[Sequence[Any]]) -> Grid | None:
 
 
 def _appendix(answer: Mapping[str, Any], most: int) -> list[Grid]:
-    grids = [
-        _estimates(answer.get("estimates") or ()),
-        _verdicts(answer.get("verdicts") or ()),
-        _checks(answer.get("checks") or ()),
-        _cautions(answer.get("cautions") or ()),
-        *(_table(name, rows) for name, rows in (answer.get("tables") or {}).items()),
+    makers: list[tuple[Callable[[Rows], Grid | None], Any]] = [
+        (_estimates, answer.get("estimates")),
+        (_verdicts, answer.get("verdicts")),
+        (_checks, answer.get("checks")),
+        (_cautions, answer.get("cautions")),
     ]
-    return [_cut(g, most) for g in grids if g is not None and g.rows and most > 0]
+    for name, rows in (answer.get("tables") or {}).items():
+        makers.append((partial(_table, name), rows))
+    grids = []
+    for make, given in makers:
+        rows = [r for r in given if isinstance(r, Mapping)] if isinstance(given, list | tuple) else []
+        if most > 0 and (grid := make(rows[:most])):
+            grids.append(_counted(grid, len(rows)))
+    return grids
 
 
-def _cut(grid: Grid, most: int) -> Grid:
-    if len(grid.rows) <= most:
+def _counted(grid: Grid, of: int) -> Grid:
+    """Says how many rows there are where not all are shown."""
+    if len(grid.rows) == of:
         return grid
-    note = f"The first {count(most)} of {count(len(grid.rows))} rows; all of them are in the JSON."
-    return replace(grid, rows=grid.rows[:most], note=f"{grid.note} {note}".strip())
+    note = f"The first {count(len(grid.rows))} of {plural(of, 'row')}; all of them are in the JSON."
+    return replace(grid, note=f"{grid.note} {note}".strip())
 
 
-def _estimates(estimates: Sequence[Mapping[str, Any]]) -> Grid | None:
+def _estimates(estimates: Rows) -> Grid | None:
     columns: list[tuple[str, bool, list[str]]] = [
         ("What", True, [_line(e.get("name")) for e in estimates]),
         ("Kind", True, [_kind(e) for e in estimates]),
@@ -398,7 +409,9 @@ def _amount(e: Mapping[str, Any], value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return ABSENT
     if unit == "points" or (unit == "share" and kind in ("difference", "marginal-effect")):
-        return signed_points(value, 2).replace(" points", " pts").replace(" point", " pts")
+        # An estimate in points is in points already; one in shares is a share of one.
+        shares = value / 100 if unit == "points" else value
+        return signed_points(shares, 2).replace(" points", " pts").replace(" point", " pts")
     if unit == "share" or kind == "relative":
         return ("+" if change and value > 0 else "") + share(value, 2)
     text = signed(value) if change else number(value)
@@ -411,7 +424,7 @@ def _chance(p: Any) -> str:
     return "< 0.0001" if p < 0.0001 else f"{p:.2g}"
 
 
-def _verdicts(verdicts: Sequence[Mapping[str, Any]]) -> Grid | None:
+def _verdicts(verdicts: Rows) -> Grid | None:
     return _grid(
         "Verdicts",
         [
@@ -423,7 +436,7 @@ def _verdicts(verdicts: Sequence[Mapping[str, Any]]) -> Grid | None:
     )
 
 
-def _checks(checks: Sequence[Mapping[str, Any]]) -> Grid | None:
+def _checks(checks: Rows) -> Grid | None:
     return _grid(
         "Checks",
         [
@@ -436,18 +449,15 @@ def _checks(checks: Sequence[Mapping[str, Any]]) -> Grid | None:
     )
 
 
-def _cautions(cautions: Sequence[Mapping[str, Any]]) -> Grid | None:
+def _cautions(cautions: Rows) -> Grid | None:
     codes = [_line(c.get("code"), 60) for c in cautions]
     return _grid(
         "Cautions", [("Code", True, codes), ("What it says", True, [_line(c.get("text"), 600) for c in cautions])]
     )
 
 
-def _table(name: Any, rows: Sequence[Mapping[str, Any]]) -> Grid | None:
-    if not isinstance(rows, list | tuple):
-        return None
-    kept = [r for r in rows if isinstance(r, Mapping)]
-    keys = list(dict.fromkeys(k for r in kept for k in r))[:20]
-    left = [not all(isinstance(r.get(k), int | float) or r.get(k) is None for r in kept) for k in keys]
-    columns = [(_head(k), words, [_cell(r.get(k)) for r in kept]) for k, words in zip(keys, left, strict=True)]
+def _table(name: Any, rows: Rows) -> Grid | None:
+    keys = list(dict.fromkeys(k for r in rows for k in r))[:20]
+    left = [not all(isinstance(r.get(k), int | float) or r.get(k) is None for r in rows) for k in keys]
+    columns = [(_head(k), words, [_cell(r.get(k)) for r in rows]) for k, words in zip(keys, left, strict=True)]
     return _grid(_head(str(name)), columns)
