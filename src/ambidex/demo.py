@@ -19,9 +19,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from ambidex import journeys
 from ambidex.errors import EnvironmentProblem, MissingExtra, NotFound
 from ambidex.report.answer import Answer, Mark, Result
 from ambidex.report.words import count, share
@@ -83,14 +83,17 @@ class Road:
         seconds = time.perf_counter() - began
         for i, (mark, text) in enumerate(said):
             spent = seconds if i == 0 else None
-            self.steps.append({"step": name, "mark": mark, "text": text, "seconds": None if spent is None else round(spent, 2)})
+            self.steps.append(
+                {"step": name, "mark": mark, "text": text, "seconds": None if spent is None else round(spent, 2)}
+            )
             self.say(mark, name if i == 0 else "", text, spent)
 
 
-def run(table: Any, *, target: str | None, folder: Path, say: Say | None = None) -> Result:
+def run(verbs: ModuleType, table: Any, *, target: str | None, folder: Path, say: Say | None = None) -> Result:
     """Walk the road in a new folder.
 
     Args:
+        verbs: The main road, whose functions are walked.
         table: The user's own table, or None for the real data of the extra ``demo``.
         target: Its outcome column.
         folder: Where everything goes; a demo that lies there is replaced.
@@ -101,8 +104,8 @@ def run(table: Any, *, target: str | None, folder: Path, say: Say | None = None)
     """
     began = time.perf_counter()
     road = Road(say or (lambda *_: None))
-    story = _orders(folder) if table is None else _own(table, target, folder)
-    _walk(story, folder, road)
+    story = _orders(verbs, folder) if table is None else _own(table, target, folder)
+    _walk(verbs, story, folder, road)
     spent = time.perf_counter() - began
     shown = os.path.relpath(folder)
     shown = shown if shown.startswith("..") else f"./{shown}"
@@ -120,7 +123,7 @@ def run(table: Any, *, target: str | None, folder: Path, say: Say | None = None)
     )
 
 
-def _walk(story: Story, folder: Path, road: Road) -> None:
+def _walk(verbs: ModuleType, story: Story, folder: Path, road: Road) -> None:
     name, at = story.name, folder
     with road.step("data") as line:
         source = story.table()
@@ -128,7 +131,7 @@ def _walk(story: Story, folder: Path, road: Road) -> None:
     with road.step("question") as line:
         line(story.question)
     with road.step("answer") as line:
-        answer = journeys.drivers(source, target=story.target, positive=story.positive, at=at)
+        answer = verbs.drivers(source, target=story.target, positive=story.positive, at=at)
         line(answer.headline)
         for caution in answer.cautions[:2]:
             line(caution.text, mark="▲")
@@ -140,20 +143,20 @@ def _walk(story: Story, folder: Path, road: Road) -> None:
             repeated = [c.text for c in trial.cautions]
             line(repeated[-1] if repeated else trial.recommendation.text, mark="▲")
     with road.step("report") as line:
-        pages = journeys.report(*[a.name for a in (answer, trial) if a is not None], at=at)
+        pages = verbs.report(*[a.name for a in (answer, trial) if a is not None], at=at)
         page = Path(pages.files[0])
         line(f"{page.relative_to(folder.resolve())} ({page.stat().st_size / 1024:.0f} KB, opens offline, prints)")
     with road.step("package") as line:
-        made = journeys.package(answer.name, name=name, at=at)
+        made = verbs.package(answer.name, name=name, at=at)
         line(f"{name}@{made.version} in packages/{name}, equal on {count(made.equal)} of {count(made.of)} rows")
     with road.step("test") as line:
-        tested = journeys.test(f"{name}@1", at=at)
+        tested = verbs.test(f"{name}@1", at=at)
         line(f"{sum(c['passed'] for c in tested.checks)} of {len(tested.checks)} contract checks passed",
              mark="✓" if tested.passed else "■")  # fmt: skip
     with road.step("gate") as line:
-        line(*_gate(journeys.gate(f"{name}@1", at=at)))
+        line(*_gate(verbs.gate(f"{name}@1", at=at)))
     with road.step("promote") as line:
-        journeys.promote(f"{name}@1", to="live", at=at)
+        verbs.promote(f"{name}@1", to="live", at=at)
         line(f"{name}@1 is live")
     server = Server(folder, name)
     try:
@@ -161,27 +164,31 @@ def _walk(story: Story, folder: Path, road: Road) -> None:
             server.start()
             golden = server.golden()
             answered, seconds = server.ask(golden, 1_000)
-            line(f"http://127.0.0.1:{server.port}  {count(answered)} answers in {seconds:.1f} s, each with its id in the log")
+            line(
+                f"http://127.0.0.1:{server.port}  {count(answered)} answers in {seconds:.1f} s, each with its id in the log"
+            )
         with road.step("score") as line:
-            scored = journeys.score(name, source, out=folder / "scores.parquet", at=at)
+            scored = verbs.score(name, source, out=folder / "scores.parquet", at=at)
             line(f"scores.parquet, {count(scored.rows)} rows by {name}@{scored.version}, mean score {scored.mean:.3g}")
-        _new_data(story, folder, road, server, golden)
+        _new_data(verbs, story, folder, road, server, golden)
     finally:
         server.stop()
     with road.step("next") as line:
-        advice = journeys.next(at=at)
+        advice = verbs.next(at=at)
         line(f"{advice.work}: {advice.first_task['what']}")
         line(advice.first_task["command"], mark=" ")
 
 
-def _new_data(story: Story, folder: Path, road: Road, server: Server, golden: list[dict[str, Any]]) -> None:
+def _new_data(
+    verbs: ModuleType, story: Story, folder: Path, road: Road, server: Server, golden: list[dict[str, Any]]
+) -> None:
     name, at = story.name, folder
     with road.step("new data") as line:
         what, arrived = story.arrive()
         line(what)
     with road.step("monitor") as line:
-        journeys.score(name, arrived, out=folder / "scores-new.parquet", at=at)
-        look = journeys.drift(name, arrived, at=at)
+        verbs.score(name, arrived, out=folder / "scores-new.parquet", at=at)
+        look = verbs.drift(name, arrived, at=at)
         moved = [c["name"] for c in look.columns if c["drifted"]]
         line(
             f"{len(moved)} of {len(look.columns)} inputs drifted ({', '.join(moved[:3])}{', …' if len(moved) > 3 else ''})"
@@ -189,31 +196,31 @@ def _new_data(story: Story, folder: Path, road: Road, server: Server, golden: li
             mark="▲" if moved else "✓",
         )  # fmt: skip
         if story.key is not None:
-            journeys.feedback(name, arrived, id=story.key, label=story.target, at=at)
-        seen = journeys.monitor(name, at=at)
+            verbs.feedback(name, arrived, id=story.key, label=story.target, at=at)
+        seen = verbs.monitor(name, at=at)
         pages = [a for a in seen.alerts if a["level"] == "page"]
         line(pages[0]["text"] if pages else _loss_words(seen, story), mark="■" if pages else "✓")
     with road.step("retrain") as line:
-        step = journeys.retrain(name, at=at)
+        step = verbs.retrain(name, at=at)
         line(step.lines[0][1], mark=step.lines[0][0])
     if step.version is None:
         return
     with road.step("gate") as line:
-        judged = journeys.gate(f"{name}@{step.version}", at=at)
+        judged = verbs.gate(f"{name}@{step.version}", at=at)
         line(*_gate(judged))
     if not judged.passed:
         return
     with road.step("promote") as line:
-        journeys.promote(f"{name}@{step.version}", to="live", at=at)
+        verbs.promote(f"{name}@{step.version}", to="live", at=at)
         failed, waited = server.follow(golden, step.version)
         line(f"{name}@{step.version} is live, the server followed in {waited:.1f} s, {failed} requests failed")
     with road.step("rollback") as line:
-        journeys.rollback(name, at=at)
+        verbs.rollback(name, at=at)
         failed, waited = server.follow(golden, 1)
         line(f"back to {name}@1 in {waited:.1f} s, {failed} requests failed")
-        journeys.promote(f"{name}@{step.version}", to="live", at=at)
+        verbs.promote(f"{name}@{step.version}", to="live", at=at)
         failed, _ = server.follow(golden, step.version)
-        journeys.resume(name, at=at)
+        verbs.resume(name, at=at)
         line(f"judged again and forward to {name}@{step.version}, {failed} requests failed: the way back works")
 
 
@@ -232,8 +239,7 @@ def _loss_words(seen: Result, story: Story) -> str:
     if loss.get("value") is None:
         return "no label has been matched yet; quality is not known"
     return (
-        f"the model did not get worse: loss {loss['value']:.3f} on {count(loss['n'])} labels, "
-        f"limit {loss['limit']:.3f}"
+        f"the model did not get worse: loss {loss['value']:.3f} on {count(loss['n'])} labels, limit {loss['limit']:.3f}"
     )
 
 
@@ -250,7 +256,17 @@ class Server:
 
     def start(self) -> None:
         """Start and wait until it is ready."""
-        command = [sys.executable, "-m", "ambidex.cli", "-C", str(self.folder), "serve", self.name, "--port", str(self.port)]
+        command = [
+            sys.executable,
+            "-m",
+            "ambidex.cli",
+            "-C",
+            str(self.folder),
+            "serve",
+            self.name,
+            "--port",
+            str(self.port),
+        ]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)  # noqa: S603
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
@@ -347,7 +363,10 @@ def _fresh(folder: Path) -> None:
     if folder.exists() and any(folder.iterdir()):
         if not marker.exists():
             raise EnvironmentProblem(
-                "env.not-empty", f"{folder} holds something that is no demo", where=str(folder), do="ambidex demo --folder OTHER"
+                "env.not-empty",
+                f"{folder} holds something that is no demo",
+                where=str(folder),
+                do="ambidex demo --folder OTHER",
             )
         shutil.rmtree(folder)
     create(folder)
@@ -363,7 +382,7 @@ def _file_in_wheel(package: str, path: str) -> Path:
     raise MissingExtra(package, "demo", "the demo's real data")
 
 
-def _orders(folder: Path) -> Story:
+def _orders(verbs: ModuleType, folder: Path) -> Story:
     """CDNOW: who has gone quiet?"""
     from ambidex.data.orders import customers_at
     from ambidex.data.read import read
@@ -388,14 +407,18 @@ def _orders(folder: Path) -> Story:
         path = folder / "customers-1997-12-30.parquet"
         parquet.write_table(newer.arrow, path)
         truth = sum(v == "yes" for v in newer.text("quiet")) / newer.rows
-        return f"{count(len(later_days))} orders of 1998: the same customers at the cut of 30 December, {share(truth)} quiet", path
+        return (
+            f"{count(len(later_days))} orders of 1998: the same customers at the cut of 30 December, {share(truth)} quiet",
+            path,
+        )
 
     def trial() -> Answer:
-        return journeys.experiment(
+        answer: Answer = verbs.experiment(
             _randhie(trial_file, folder), group="plan", metric="doctor_visits:mean", control="95% coinsurance",
             notes=(("repeated-people", "randhie: rows are person-years and no column names the person, so "
                     "the interval takes rows for independent and is too narrow"),), at=folder,
         )  # fmt: skip
+        return answer
 
     return Story(
         title=f"CDNOW, {count(len(rows))} real purchases (1997), one row a customer at the cut of 30 June 1997",
@@ -408,7 +431,7 @@ def _orders(folder: Path) -> Story:
         arrive=arrive,
         trial=trial,
         caveats=(
-            "CDNOW is one cohort of 1997, and \"quiet\" is our definition; 18 months leave no room for an embargo "
+            'CDNOW is one cohort of 1997, and "quiet" is our definition; 18 months leave no room for an embargo '
             "in time, so both versions are judged on the fifth of the customers that neither was trained on",
         ),
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -52,9 +53,7 @@ def drivers(
     from ambidex.insight.drivers import drivers as ask
 
     workspace, source = _table(table, at)
-    return _kept(
-        ask(source, target=target, positive=positive, exclude=exclude, keep=keep, time=time), workspace
-    )
+    return _kept(ask(source, target=target, positive=positive, exclude=exclude, keep=keep, time=time), workspace)
 
 
 def experiment(
@@ -113,7 +112,9 @@ def report(*answers: Any, to: str | Sequence[str] = ("html",), out: str | Path |
         else:
             path = Path(f"{'-'.join(names)}.{kind}")
         files.append(write_report(documents, path))
-    lines: list[tuple[Mark, str]] = [("✓", f"{f} ({f.stat().st_size / 1024:.0f} KB, opens offline, prints)") for f in files]
+    lines: list[tuple[Mark, str]] = [
+        ("✓", f"{f} ({f.stat().st_size / 1024:.0f} KB, opens offline, prints)") for f in files
+    ]
     return Result(verb="report", data={"files": [str(f) for f in files]}, lines=tuple(lines))
 
 
@@ -223,7 +224,10 @@ def test(ref: str, *, at: At = None) -> Result:
     failed = [c for c in checks if not c.passed]
     points = {s: sum(c.passed for c in checks if c.section == s) for s in SECTIONS}
     workspace.store.append(
-        verb="test", model=name, version=number, body={"passed": not failed, "checks": len(checks), "failed": [c.name for c in failed]}
+        verb="test",
+        model=name,
+        version=number,
+        body={"passed": not failed, "checks": len(checks), "failed": [c.name for c in failed]},
     )
     lines: list[tuple[Mark, str]] = [
         ("■" if failed else "✓", f"{name}@{number}: {len(checks) - len(failed)} of {len(checks)} checks passed")
@@ -252,9 +256,7 @@ def gate(ref: str, *, waive: str | None = None, reason: str | None = None, at: A
     waived = {waive: str(reason)} if waive is not None else {}
     judgement = release.judge(workspace, name, number, waived=waived)
     if waive is not None and waive not in {g.name for g in judgement.gates}:
-        raise UsageError(
-            "usage.value", f"there is no gate {waive!r}", found=", ".join(g.name for g in judgement.gates)
-        )
+        raise UsageError("usage.value", f"there is no gate {waive!r}", found=", ".join(g.name for g in judgement.gates))
     against = f"against {name}@{judgement.against}" if judgement.against not in (None, number) else "against a constant"
     passed_count = sum(g.outcome == "supported" for g in judgement.gates)
     marks: dict[str, Mark] = {"supported": "✓", "open": "▲", "refuted": "■"}
@@ -295,7 +297,9 @@ def promote(ref: str, *, to: str, dry_run: bool = False, at: At = None) -> Resul
         verb="promote",
         data={"model": name, "version": number, "was": was, "event": event.seq if event else None, "to": to},
         lines=(("✓", text),),
-        next=(f"ambidex serve {name}", f"ambidex rollback {name}") if to == "live" else (f"ambidex promote {name}@{number} --to live",),
+        next=(f"ambidex serve {name}", f"ambidex rollback {name}")
+        if to == "live"
+        else (f"ambidex promote {name}@{number} --to live",),
     )
 
 
@@ -322,12 +326,14 @@ def serve(
     """Answer predictions over HTTP until stopped."""
     from ambidex.desk import Desk
     from ambidex.serving.supervisor import run
-    
+
     workspace = open_workspace(at)
     for name in names:
         workspace.store.model(name)
     folder = workspace.folder
-    run(lambda: Desk(folder, names), host=host, port=port, workers=workers, log_folder=workspace.log_folder, ready=ready)
+    run(
+        lambda: Desk(folder, names), host=host, port=port, workers=workers, log_folder=workspace.log_folder, ready=ready
+    )
     return Result(verb="serve", data={"host": host, "port": port, "workers": workers}, lines=(("✓", "stopped"),))
 
 
@@ -515,7 +521,7 @@ def demo(
     from ambidex.demo import run
 
     base = Path(at) if at is not None else Path()
-    return run(table, target=target, folder=base / (folder or "ambidex-demo"), say=say)
+    return run(sys.modules[__name__], table, target=target, folder=base / (folder or "ambidex-demo"), say=say)
 
 
 def status(*, at: At = None) -> Result:
@@ -548,9 +554,7 @@ def next(*, ask: bool = False, answer: Sequence[str] | str = (), at: At = None) 
             raise UsageError("usage.value", f"{item!r} is no answer", found="ID=VALUE", do="--answer A2=software")
         identity, value = check_fact(identity, value)
         workspace.store.append(verb="fact", body={"id": identity, "value": value})
-    data = next_step.read_and_advise(
-        workspace.folder, workspace.store, workspace.settings, now=workspace.clock()
-    )
+    data = next_step.read_and_advise(workspace.folder, workspace.store, workspace.settings, now=workspace.clock())
     return next_step.as_result(data, ask=ask)
 
 
@@ -647,5 +651,3 @@ def _fit(evaluation: dict[str, Any]) -> str:
 
 def _relative(path: Path, workspace: Workspace) -> str:
     return str(path.relative_to(workspace.folder)) if path.is_relative_to(workspace.folder) else str(path)
-
-
