@@ -46,12 +46,12 @@ def answer(**changes):
     e = Estimate(
         name="Contract",
         kind="marginal-effect",
-        value=-0.31,
-        low=-0.34,
-        high=-0.28,
+        value=-31.0,
+        low=-34.0,
+        high=-28.0,
         n=7043,
         unit="points",
-        se=0.015,
+        se=1.5,
         law=laws.normal(),
         category="Two year",
         base="Month-to-month",
@@ -146,7 +146,7 @@ def test_options_of_every_verb_stand_before_or_after_it(run, line):
     document = one_document(run(line, drivers=answer()).out)
     assert list(document) == ["schema", "verb", "ok", "data", "warnings", "next"]
     assert document["schema"] == "ambidex/1" and document["verb"] == "drivers" and document["ok"] is True
-    assert document["data"]["estimates"][0]["value"] == -0.31
+    assert document["data"]["estimates"][0]["value"] == -31.0
     assert document["next"] == ["ambidex report answer/1"]
     assert document["warnings"] == [{"code": "missing", "text": "11 blank cells in TotalCharges"}]
 

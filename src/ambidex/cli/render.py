@@ -6,6 +6,7 @@ An answer or a result becomes a list of blocks once; ``text`` writes the blocks 
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -69,21 +70,21 @@ _COLOURS = {"✓": "green", "▲": "yellow", "■": "red"}
 
 
 def amount(value: float | None, unit: str = "", *, signed: bool = False) -> str:
-    """A number of an estimate as people read it.
+    """A number of an estimate as people read it: ``share`` and ``relative`` are fractions of one.
 
-    ``points`` are shares shown times 100; ``share`` is shown as %.
-
-    >>> amount(-0.0082, "points"), amount(0.265, "share"), amount(12345.6)
-    ('−0.8 points', '26.5%', '12,346')
+    >>> amount(-19.05, "points", signed=True), amount(-0.0082, "share", signed=True), amount(0.265, "share")
+    ('−19.1 points', '−0.8 points', '26.5%')
+    >>> amount(-0.033, "relative"), amount(12345.6)
+    ('−3.3%', '12,346')
     """
+    if value is None:
+        return words.ABSENT
     if unit == "points":
-        return words.signed_points(value) if signed else words.points(value)
+        return words.signed_points(value / 100) if signed else words.points(value / 100)
     if unit == "relative":
-        return words.ABSENT if value is None else f"{words.signed(100 * value)}%"
-    if unit == "share" and not signed:
-        return words.share(value)
+        return f"{words.signed(100 * value)}%"
     if unit == "share":
-        return words.signed_points(value)
+        return words.signed_points(value) if signed else words.share(value)
     return words.signed(value) if signed else words.number(value)
 
 
@@ -182,7 +183,13 @@ def _estimate_name(estimate: Mapping[str, Any]) -> str:
         name += f" = {estimate['category']}"
         if estimate.get("base") is not None:
             name += f", not {estimate['base']}"
+    elif estimate["kind"] == "marginal-effect" and (span := _SPAN.search(estimate["method"])):
+        # The change of a number that the effect is of stands in the method only.
+        name += f", {span[0]}"
     return name
+
+
+_SPAN = re.compile(r"from \S+ to [^\s,]+")
 
 
 def _column_table(columns: Sequence[Mapping[str, Any]], verbose: bool) -> list[Block]:
