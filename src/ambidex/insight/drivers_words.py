@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -132,6 +132,7 @@ def contrast(factor: Factor, story: Story) -> Contrast:
     effect = effects.average_effect(
         factor.together, factor.matrix, factor.place, change, name=factor.name, unit=unit, adjusted=True
     )
+    effect = replace(effect, q_value=factor.link.q_value if factor.link else None)
     own = np.column_stack([np.ones(2), factor.term.matrix(ends[[i, j]])]) @ factor.alone.coefficients
     alone = 1 / (1 + np.exp(-own)) if story.binary else own
     a, b = number(float(ends[i])), number(float(ends[j]))
@@ -288,8 +289,8 @@ def method(story: Story, analysis: Analysis, time: str | None) -> str:
     held = f"the last 30% by {time}" if time else "five folds"
     text = (
         f"{kind} on {plural(len(story.y), 'row')} with natural splines for numbers; joint Wald test for each of "
-        f"{plural(len(story.factors), 'column')}, false share at most {ALPHA:.0%} (Benjamini-Hochberg); average effects "
-        f"by the delta method; ranked by evidence alone and with all others, averaged; fit measured on {held}."
+        f"{plural(len(story.factors), 'column')}, false share at most {ALPHA:.0%} (Benjamini-Hochberg); average "
+        f"effects by the delta method; ranked by evidence alone and with all others, averaged; fit measured on {held}."
     )
     return text + (f" Ranking repeated on {analysis.halves} half-samples." if analysis.halves else "")
 

@@ -412,6 +412,9 @@ def _stability(
     index = np.concatenate([[0], *(np.arange(places[n].start, places[n].stop) for n in main)]).astype(int)
     index = index[fit.kept]
     beta = fit.coefficients[fit.kept]
+    if not binary:  # on a scale near 1, as the columns are
+        scale = float(y.std()) or 1.0
+        beta, y = beta / scale, y / scale
     rng = np.random.default_rng([seed, 20])
     counts = dict.fromkeys((f.name for f in ordered), 0)
     for _ in range(halves):
