@@ -47,5 +47,3 @@ class Desk:
 
     def __repr__(self) -> str:
         return f"Desk({self.folder.name}, {self.names or 'all'})"
-
-

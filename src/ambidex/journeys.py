@@ -10,12 +10,12 @@ import json
 import re
 import secrets
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from ambidex.errors import DataError, NotFound, Refused, UsageError
+from ambidex.errors import Refused, UsageError
 from ambidex.report.answer import Answer, Mark, Result
 from ambidex.workspace import Workspace, create, find, open_workspace
 

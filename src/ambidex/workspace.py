@@ -150,4 +150,3 @@ name = {name}
 # margin = 0.005     # how much worse the loss may be than the live version's
 # max_age = "7d"     # how long a verdict stays fresh
 """
-

@@ -116,7 +116,7 @@ def try_in_child(model: bytes, golden: bytes, *, seconds: float = CHILD_SECONDS)
     message = canonical({"model": len(model), "golden": len(golden)}) + b"\n" + model + golden
     command = [sys.executable, "-I", "-m", "ambidex.bundle.probe"]
     try:
-        done = subprocess.run(command, input=message, capture_output=True, timeout=seconds, check=False)  # noqa: S603
+        done = subprocess.run(command, input=message, capture_output=True, timeout=seconds, check=False)
     except subprocess.TimeoutExpired as error:
         raise Refused("check.opens", f"the model did not open within {seconds:g} s") from error
     try:

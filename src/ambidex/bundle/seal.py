@@ -62,7 +62,9 @@ def read_file(blobs: Blobs, manifest: Mapping[str, Any], name: str) -> bytes:
     data = blobs.get(entry["sha256"])
     if digest(data) != entry["sha256"]:
         raise Refused(
-            "check.altered", f"{name} is not what was sealed", found=f"sha256 {digest(data)[:12]}…",
+            "check.altered",
+            f"{name} is not what was sealed",
+            found=f"sha256 {digest(data)[:12]}…",
             do="ambidex doctor",
         )
     return data

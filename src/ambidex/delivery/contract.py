@@ -78,7 +78,10 @@ def _schema_fits(bundle: OpenBundle, material: Material) -> Outcome:
 
 def _no_target(bundle: OpenBundle) -> Outcome:
     inside = bundle.schema.target in bundle.schema.names
-    return not inside, f"{bundle.schema.target} is {'' if inside else 'not '}among the {len(bundle.schema.names)} inputs"
+    return (
+        not inside,
+        f"{bundle.schema.target} is {'' if inside else 'not '}among the {len(bundle.schema.names)} inputs",
+    )
 
 
 def _no_key(bundle: OpenBundle) -> Outcome:
@@ -99,7 +102,10 @@ def _same_again(bundle: OpenBundle, material: Material) -> Outcome:
     sealed = bundle.lineage["data"]
     if sealed["row_hash"] != material.manifest.row_hash:
         differs, largest = replay(bundle.scorer, bundle.golden)
-        return differs == 0, f"the data has changed since, so the golden rows were replayed: largest difference {largest:.3g}"
+        return (
+            differs == 0,
+            f"the data has changed since, so the golden rows were replayed: largest difference {largest:.3g}",
+        )
     again = train(material, bundle.recipe, at_least=bundle.schema)
     rows, before = bundle.golden["rows"], bundle.golden["expected"]
     largest = max((abs(again.scorer.score(r) - p) for r, p in zip(rows, before, strict=True)), default=0.0)

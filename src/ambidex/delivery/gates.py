@@ -72,7 +72,7 @@ def score_rows(bundle: OpenBundle, rows: Table) -> NDArray[np.float64]:
 
 
 def paired_claim(measure: str, margin: float, settings: GateSettings) -> Claim:
-    """"The mean paired loss is below +margin", stated before the version is scored."""
+    """ "The mean paired loss is below +margin", stated before the version is scored."""
     return Claim(
         measure=measure, relation="below", margin=margin, alpha=settings.alpha, target=0.0 if margin > 0 else None
     )

@@ -58,7 +58,10 @@ def show_version(place: Place, reference: str) -> Result:
     lines: Lines = [("✓", f"{record.ref} {', '.join('@' + p for p in pointers) or 'carries no pointer'}")]
     lines += [
         (" ", f"made       {record.at}"),
-        (" ", f"data       {record.data}, {opened.lineage['data']['rows']:,} rows of {opened.lineage['data']['source']}"),
+        (
+            " ",
+            f"data       {record.data}, {opened.lineage['data']['rows']:,} rows of {opened.lineage['data']['source']}",
+        ),
         (" ", f"figure     {value} on {e['held_out_rows']:,} rows not fitted"),
         (" ", f"columns    {', '.join(opened.schema.names)}"),
         (" ", f"digest     {record.digest}"),

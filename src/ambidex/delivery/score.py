@@ -88,11 +88,17 @@ def check_out(out: str | Path) -> Path:
     path = Path(out)
     if path.suffix.lower() not in (".csv", ".parquet"):
         raise UsageError(
-            "usage.value", f"cannot write scores to {path.name}", found="endings .csv and .parquet", do="--out scores.parquet"
+            "usage.value",
+            f"cannot write scores to {path.name}",
+            found="endings .csv and .parquet",
+            do="--out scores.parquet",
         )
     if not path.parent.is_dir():
         raise DataError(
-            "data.no-out-folder", f"the folder {path.parent} does not exist", where="--out", do=f"mkdir -p {path.parent}"
+            "data.no-out-folder",
+            f"the folder {path.parent} does not exist",
+            where="--out",
+            do=f"mkdir -p {path.parent}",
         )
     if path.is_dir():
         raise DataError("data.not-a-file", f"{path} is a folder", where="--out", do="--out scores.parquet")

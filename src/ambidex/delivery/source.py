@@ -23,7 +23,10 @@ def answer_document(name: Any, store: Store) -> dict[str, Any]:
     match = re.fullmatch(r"answer/([1-9][0-9]{0,8})", name) if isinstance(name, str) else None
     if match is None:
         raise UsageError(
-            "usage.value", f"{str(name)[:60]!r} names no answer", found="names such as answer/2", do="ambidex report answer/1"
+            "usage.value",
+            f"{str(name)[:60]!r} names no answer",
+            found="names such as answer/2",
+            do="ambidex report answer/1",
         )
     document = store.answer(int(match[1]))
     return {**document, "answer": name}
@@ -96,7 +99,11 @@ def _not_importable(estimator: Any, depth: int = 0) -> str | None:
     if depth > 6:
         return None
     for name, value in sorted(estimator.get_params(deep=False).items()):
-        parts = [part[1] for part in value if isinstance(part, tuple) and len(part) > 1] if isinstance(value, list) else [value]
+        parts = (
+            [part[1] for part in value if isinstance(part, tuple) and len(part) > 1]
+            if isinstance(value, list)
+            else [value]
+        )
         for part in parts:
             where = getattr(part, "__qualname__", "")
             if where and ("<lambda>" in where or "<locals>" in where or getattr(part, "__module__", "") == "__main__"):

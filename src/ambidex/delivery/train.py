@@ -90,8 +90,8 @@ def train(material: Material, recipe: Recipe, *, at_least: Schema | None = None)
         **evaluate(y_test, scores, recipe.task, constant),
         "constant": constant,
         "spread": float(np.var(y_fit)),
-        "trained_rows": int(len(y_fit)),
-        "held_out_rows": int(len(y_test)),
+        "trained_rows": len(y_fit),
+        "held_out_rows": len(y_test),
         "unlabelled": material.unlabelled,
         "immature": material.immature,
     }
