@@ -168,6 +168,24 @@ def _declared():
     return ModelSettings(data="data/t.csv", target="Churn")
 
 
+def test_rows_that_arrived_after_the_training_wait_for_it(project):
+    import os
+
+    project.table()
+    project.answer(source="data")
+    project.settings = Settings(models={"churn": _declared()})
+    project.version("a")
+    project.live(1)
+    project.store.append(verb="test", model="churn", version=1, body={"passed": True})
+    project.store.append(verb="monitor", model="churn", body={"state": "quiet"})
+    file = project.folder / "data" / "t.csv"
+    os.utime(file, times=(NOW.timestamp() - 9, NOW.timestamp() - 9))
+    assert project.advice()["first_task"]["command"] == "ambidex monitor churn"
+    os.utime(file, times=(NOW.timestamp() + 9, NOW.timestamp() + 9))
+    data = project.advice()
+    assert data["role"] == "none" and data["first_task"]["command"] == "ambidex retrain churn"
+
+
 def test_a_refused_version_is_exploration(project):
     project.table()
     project.answer()

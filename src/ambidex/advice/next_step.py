@@ -109,13 +109,14 @@ def _turned(signal: Signal) -> list[Signal]:
 
 
 def _would_change(order: Sequence[Signal], role: str) -> list[dict[str, str]]:
+    """Single signals that would give another role: first what is not known, then what could be mended."""
     out = []
-    for i, signal in enumerate(order):
-        for turned in _turned(signal):
-            other = decide_role([*order[:i], turned, *order[i + 1 :]]).role
-            if other != role:
-                said = turned.value or turned.state
-                out.append({"id": signal.id, "to": said, "role": other})
+    for state in ("unknown", "yes", "no"):
+        for i, signal in enumerate(order):
+            for turned in _turned(signal) if signal.state == state else []:
+                other = decide_role([*order[:i], turned, *order[i + 1 :]]).role
+                if other != role:
+                    out.append({"id": signal.id, "to": turned.value or turned.state, "role": other})
     return out
 
 
@@ -167,6 +168,9 @@ def _idle(state: ProjectState) -> Task:
     if unjudged:
         name, number = unjudged[-1]
         return Task(f"judge {name}@{number}", f"ambidex gate {name}@{number}")
+    fed = [m for m in state.models if m.arrived]
+    if fed:
+        return Task(f"{fed[0].arrived[0]} arrived: train on it", f"ambidex retrain {fed[0].name}")
     live = [m.name for m in state.models if m.live is not None]
     if live:
         return Task(f"keep watching {live[0]}", f"ambidex monitor {live[0]}")
@@ -199,7 +203,7 @@ def as_result(data: dict[str, Any], *, ask: bool = False) -> Result:
     person = data["one_person"]
     answer = {"works": "works", "does_not_work": "does not work", "cannot_say": "cannot say"}
     lines.append((" ", f"one person  {answer[person['answer']]}: {'; '.join(person['because'])}"))
-    for change in data["would_change"][:4]:
+    for change in data["would_change"][:3]:
         said = f"{change['id']} {change['to']}: {_WORDS[change['role']].split(',')[0]}"
         lines.append((" ", f"if instead  {said} ({MEANING[change['id']]})"))
     following = [data["first_task"]["command"]]

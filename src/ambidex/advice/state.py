@@ -85,6 +85,7 @@ class ModelView:
         by_hand: Events that trained or moved a version.
         data_versions: How many different data versions were trained on.
         target: Outcome column of the model.
+        arrived: Files of its data that are newer than its newest version.
     """
 
     name: str
@@ -100,6 +101,7 @@ class ModelView:
     by_hand: tuple[int, ...] = ()
     data_versions: int = 0
     target: str | None = None
+    arrived: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +126,7 @@ class ProjectState:
         alerts: Open and not acknowledged.
         tables: Tables in data/, relative to the workspace.
         notebooks: Notebooks in the workspace, relative.
-        packages: Packages under src/, relative.
+        packages: Packages under src/ and packages/, relative.
         schedules: Schedule and CI files that name ambidex, relative.
         facts: What people said.
     """
@@ -157,7 +159,7 @@ def gather(folder: Path, store: Store, settings: Settings, now: datetime) -> Pro
         now=now,
         questions=tuple(_question(n, q, answers) for n, q in sorted(settings.questions.items())),
         answers=answers,
-        models=tuple(_model(store, state.name, events, settings) for state in store.models()),
+        models=tuple(_model(store, folder, state.name, events, settings) for state in store.models()),
         alerts=tuple(
             AlertState(model=s.name, id=str(a["id"]), level=str(a["level"]), text=str(a["text"]))
             for s in store.models()
@@ -232,10 +234,11 @@ def _question(name: str, said: Question, answers: tuple[AnswerState, ...]) -> Qu
     return QuestionState(name=name, wording=said.wording, who=said.who, by=said.by, settled_by=next(settled, None))
 
 
-def _model(store: Store, name: str, events: Sequence[Event], settings: Settings) -> ModelView:
+def _model(store: Store, folder: Path, name: str, events: Sequence[Event], settings: Settings) -> ModelView:
     state = store.model(name)
     own = [e for e in events if e.model == name]
-    judged = {v.number: store.judgement(name, v.number) for v in store.versions(name)}
+    versions = store.versions(name)
+    judged = {v.number: store.judgement(name, v.number) for v in versions}
     went_live = max(
         (e.seq for e in own if e.version == state.live and (e.verb == "rollback" or e.body.get("to") == "live")),
         default=0,
@@ -258,8 +261,9 @@ def _model(store: Store, name: str, events: Sequence[Event], settings: Settings)
         tested=tests[-1].seq if tests and tests[-1].body.get("passed") else None,
         monitored=max((e.seq for e in own if e.verb == "monitor" and e.seq > went_live), default=None),
         by_hand=tuple(e.seq for e in own if e.verb in ("promote", "rollback")),
-        data_versions=len({v.data for v in store.versions(name)}),
+        data_versions=len({v.data for v in versions}),
         target=declared.target if declared is not None else None,
+        arrived=_arrived(folder, declared.data, max(v.at for v in versions)) if declared and versions else (),
     )
 
 
@@ -272,11 +276,22 @@ def _tables(folder: Path) -> tuple[str, ...]:
     )
 
 
-def _packages(folder: Path) -> tuple[str, ...]:
-    home = folder / "src"
-    if not home.is_dir():
+def _arrived(folder: Path, source: str, trained: str) -> tuple[str, ...]:
+    """Files of a model's data that are newer than its newest version. A time tells less than the rows do, but
+    costs nothing; ``retrain`` looks at the rows."""
+    since = datetime.fromisoformat(trained).timestamp()
+    home = folder / source
+    if source.lstrip().upper().startswith("SELECT") or "://" in source:
         return ()
-    return tuple(sorted(str(p.parent.relative_to(folder)) for p in home.glob("*/__init__.py")))
+    files = home.iterdir() if home.is_dir() else home.parent.glob(home.name) if home.parent.is_dir() else ()
+    return tuple(
+        sorted(os.path.relpath(p, folder) for p in files if p.suffix.lower() in TABLES and p.stat().st_mtime > since)
+    )
+
+
+def _packages(folder: Path) -> tuple[str, ...]:
+    found = [*folder.glob("src/*/__init__.py"), *folder.glob("packages/*/src/*/__init__.py")]
+    return tuple(sorted(str(p.parent.relative_to(folder)) for p in found))
 
 
 def _files(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
