@@ -1,0 +1,320 @@
+"""Which version answers: follows the pointers, opens new versions beside the old, switches one reference.
+
+Pointers are read in a thread of their own every ``POLL_S``; versions are opened in another, verified and tried
+in a child. The event loop only ever swaps a reference between two ticks, so every answer names one version.
+A version that does not open leaves the old one serving. The version before stays loaded: back is at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ambidex.errors import AmbidexError, DataError, NotFound, Refused, did_you_mean, nearest
+from ambidex.ports import Scorer
+from ambidex.records import NAME, POINTERS, Schema
+from ambidex.serving.decode import RowDecoder
+from ambidex.serving.log import Report
+
+__all__ = ["POLL_S", "Models", "OpenedVersion", "Registry", "Served"]
+
+POLL_S = 0.15
+KEPT = 6
+"""Versions of a model kept loaded: the live one, the one before, and some asked for by number."""
+RETRY_S = 5.0
+"""A version that did not open is tried again after so long, while a pointer names it."""
+
+
+class OpenedVersion(Protocol):
+    """What ``open_version`` gives (``bundle.open.OpenBundle`` is one)."""
+
+    @property
+    def scorer(self) -> Scorer: ...
+
+    @property
+    def schema(self) -> Schema: ...
+
+    @property
+    def digest(self) -> str: ...
+
+
+class Registry(Protocol):
+    """What a worker asks of the workspace. Made inside the worker; its methods are called from threads."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Models to serve; empty: all that have a live version."""
+
+    def resolve(self) -> Mapping[str, Mapping[str, int | None]]:
+        """Each model's pointers as they stand now: ``{"churn": {"live": 3, "staging": None, ...}}``."""
+
+    def open_version(self, model: str, number: int) -> OpenedVersion:
+        """Verify, try in a child, load; slow. Raises ``Refused`` or ``NotFound``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A version that answers."""
+
+    model: str
+    number: int
+    digest: str
+    schema: Schema
+    scorer: Scorer
+    decoder: RowDecoder
+
+    @property
+    def ref(self) -> str:
+        """`NAME@7`."""
+        return f"{self.model}@{self.number}"
+
+
+Done = Callable[["Served | AmbidexError"], None]
+
+
+class Models:
+    """The models of one worker.
+
+    Args:
+        registry: The workspace, as seen from this worker.
+        report: Told of switches and of versions that do not open.
+    """
+
+    def __init__(self, registry: Registry, report: Report) -> None:
+        self._registry = registry
+        self._report = report
+        self._live: dict[str, Served] = {}
+        self._cache: dict[str, OrderedDict[int, Served]] = {}
+        self._pointers: dict[str, dict[str, int | None]] = {}
+        self._opening: dict[tuple[str, int], list[Done]] = {}
+        self._failed: dict[tuple[str, int], tuple[float, AmbidexError]] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._over = threading.Event()
+        # Two threads: versions that callers ask for by number never stand before the one that goes live.
+        self._follower = ThreadPoolExecutor(1, thread_name_prefix="open-live")
+        self._asker = ThreadPoolExecutor(1, thread_name_prefix="open-asked")
+        self.ready = False
+
+    # ------------------------------------------------------------ start
+
+    def open_all(self) -> list[str]:
+        """Open every model's live version, before anything listens; returns their references.
+
+        Raises:
+            NotFound: ``data.no-model``, ``data.no-pointer``: there is nothing to serve.
+            Refused: ``check.opens``, ``check.altered``: a live version does not open.
+        """
+        pointers = self._registry.resolve()
+        names = list(self._registry.names) or [n for n, p in pointers.items() if p.get("live") is not None]
+        if not names:
+            raise NotFound("data.no-pointer", "no model has a live version", do="ambidex promote NAME@1 --to live")
+        for name in names:
+            if name not in pointers:
+                raise NotFound("data.no-model", f"there is no model {name!r}{did_you_mean(name, pointers)}")
+            number = pointers[name].get("live")
+            if number is None:
+                raise NotFound(
+                    "data.no-pointer", f"{name} has no live version", do=f"ambidex promote {name}@1 --to live"
+                )
+            served = self._open(name, number)
+            if isinstance(served, AmbidexError):
+                raise served
+            self._keep(served)
+            self._live[name] = served
+        self._pointers = {n: dict(p) for n, p in pointers.items()}
+        self.ready = True
+        return [s.ref for s in self._live.values()]
+
+    def follow(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Start following the pointers; switches happen on ``loop``."""
+        self._loop = loop
+        threading.Thread(target=self._poll, name="pointers", daemon=True).start()
+
+    def stop(self) -> None:
+        """Stop following; what is loaded stays."""
+        self._over.set()
+        for opener in (self._follower, self._asker):
+            opener.shutdown(wait=False, cancel_futures=True)
+
+    # ------------------------------------------------------------ asking
+
+    @property
+    def names(self) -> list[str]:
+        """Models with a live version here."""
+        return list(self._live)
+
+    def live(self, model: str) -> Served:
+        """The version that answers now.
+
+        Raises:
+            NotFound: ``data.no-model`` with the nearest name, ``data.no-pointer``.
+        """
+        served = self._live.get(model)
+        if served is not None:
+            return served
+        if self._pointers.get(model):
+            raise NotFound("data.no-pointer", f"{model} has no live version", do=f"ambidex promote {model}@1 --to live")
+        near = nearest(model[:100], self._live, count=1)
+        hint = f"; did you mean `{near[0]}`?" if near else ""
+        served_here = ", ".join(sorted(self._live)[:20])
+        raise NotFound(
+            "data.no-model", f"no model {model[:100]!r} is served here{hint}", found=f"served here: {served_here}",
+            do=f"POST to the model {near[0]}" if near else None,
+        )  # fmt: skip
+
+    def find(self, model: str, ref: str, done: Done) -> None:
+        """The version that a number or pointer names; ``done`` is called on the loop, perhaps much later.
+
+        Raises:
+            NotFound: ``data.no-model``, ``data.no-version``, ``data.no-pointer``.
+        """
+        live = self.live(model)
+        if ref == "live":
+            done(live)
+            return
+        if ref.isascii() and ref.isdigit() and len(ref) <= 9:
+            number = int(ref)
+        elif ref in POINTERS:
+            pointed = self._pointers.get(model, {}).get(ref)
+            if pointed is None:
+                raise NotFound("data.no-pointer", f"nothing is {model}@{ref} at the moment", found=f"live: {live.ref}")
+            number = pointed
+        else:
+            raise NotFound(
+                "data.no-pointer", f"{ref[:40]!r} names no version of {model}",
+                found=f"a number, or {', '.join(POINTERS)}", do=f"POST to {live.ref}, or to {model}",
+            )  # fmt: skip
+        held = self._cache.get(model, {}).get(number)
+        if held is not None:
+            self._cache[model].move_to_end(number)
+            done(held)
+            return
+        failed = self._failed.get((model, number))
+        if failed is not None and time.monotonic() - failed[0] < RETRY_S:
+            raise failed[1]
+        self._go(model, number, done)
+
+    # ------------------------------------------------------------ following, in threads
+
+    def _poll(self) -> None:
+        assert self._loop is not None
+        unreadable = False
+        while not self._over.wait(POLL_S):
+            try:
+                pointers = {n: dict(p) for n, p in self._registry.resolve().items()}
+            except Exception as error:  # whatever the store does, serving goes on
+                if not unreadable:
+                    unreadable = True
+                    self._report("pointers.unreadable", {"why": type(error).__name__})
+                continue
+            if unreadable:
+                unreadable = False
+                self._report("pointers.readable", {})
+            try:
+                self._loop.call_soon_threadsafe(self._apply, pointers)
+            except RuntimeError:  # the loop is closed
+                return
+
+    def _open(self, model: str, number: int) -> Served | AmbidexError:
+        try:
+            opened = self._registry.open_version(model, number)
+            schema = opened.schema
+            return Served(model, number, opened.digest, schema, opened.scorer, RowDecoder(schema))
+        except AmbidexError as error:
+            # Its place on this machine is nobody's business who asks over HTTP.
+            kept = error.code if isinstance(error, Refused | DataError) else "check.opens"
+            if isinstance(error, NotFound):
+                return NotFound(kept, f"there is no version {model}@{number}")
+            return Refused(kept, f"{model}@{number} does not open: {_why(error)}")
+        except Exception as error:
+            return Refused("check.opens", f"{model}@{number} does not open: {type(error).__name__}")
+
+    # ------------------------------------------------------------ following, on the loop
+
+    def _apply(self, pointers: dict[str, dict[str, int | None]]) -> None:
+        self._pointers = pointers
+        wanted = set(self._registry.names) or set(pointers)
+        for model, places in pointers.items():
+            if model not in wanted or NAME.fullmatch(model) is None:
+                continue
+            number = places.get("live")
+            live = self._live.get(model)
+            if number is None:
+                if live is not None:
+                    del self._live[model]
+                    self._report("version.left", {"model": model, "was": live.number})
+            elif live is None or live.number != number:
+                self._follow_to(model, number)
+
+    def _follow_to(self, model: str, number: int) -> None:
+        held = self._cache.get(model, {}).get(number)
+        if held is not None:
+            self._switch(held)
+            return
+        failed = self._failed.get((model, number))
+        if failed is None or time.monotonic() - failed[0] >= RETRY_S:
+            self._go(model, number, None)
+
+    def _go(self, model: str, number: int, done: Done | None) -> None:
+        waiting = self._opening.get((model, number))
+        if waiting is not None:
+            waiting += [done] if done else []
+            return
+        assert self._loop is not None
+        loop = self._loop
+        self._opening[model, number] = [done] if done else []
+
+        def work() -> None:
+            result = self._open(model, number)
+            loop.call_soon_threadsafe(self._opened, model, number, result)
+
+        (self._follower if done is None else self._asker).submit(work)
+
+    def _opened(self, model: str, number: int, result: Served | AmbidexError) -> None:
+        callbacks = self._opening.pop((model, number), [])
+        if isinstance(result, Served):
+            self._failed.pop((model, number), None)
+            self._keep(result)
+            live = self._live.get(model)
+            if self._pointers.get(model, {}).get("live") == number and (live is None or live.number != number):
+                self._switch(result)
+        else:
+            self._failed[model, number] = (time.monotonic(), result)
+            while len(self._failed) > 1000:
+                self._failed.pop(next(iter(self._failed)))
+            if not isinstance(result, NotFound):
+                live = self._live.get(model)
+                still = {"model": model, "version": number, "serving": live.number if live else None}
+                self._report("version.refused", {**still, "code": result.code, "why": result.message})
+        for done in callbacks:
+            done(result)
+
+    def _switch(self, served: Served) -> None:
+        was = self._live.get(served.model)
+        self._live[served.model] = served
+        self._keep(served)
+        self._report(
+            "version.live", {"model": served.model, "version": served.number, "was": was.number if was else None}
+        )
+
+    def _keep(self, served: Served) -> None:
+        held = self._cache.setdefault(served.model, OrderedDict())
+        live = self._live.get(served.model)
+        if live is not None and live.number in held:
+            held.move_to_end(live.number)
+        held[served.number] = served
+        held.move_to_end(served.number)
+        while len(held) > KEPT:
+            held.popitem(last=False)
+
+
+def _why(error: AmbidexError) -> str:
+    """A reason without places of this machine."""
+    words = ["..." if w.lstrip("'\"(`").startswith(("/", "~")) else w for w in error.message.split()]
+    return " ".join(words)

@@ -1,0 +1,132 @@
+"""One serving process: loads its models, says so, listens when told, drains when told."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ambidex.serving.app import App
+from ambidex.serving.http import Gate, Limits, Outbox
+from ambidex.serving.loader import Models, Registry
+from ambidex.serving.log import PredictionLog, Report
+
+__all__ = ["serve"]
+
+SWEEP_S = 0.25
+
+
+def serve(
+    registry: Registry,
+    listener: socket.socket,
+    log_folder: Path,
+    *,
+    report: Report,
+    loaded: Callable[[list[str]], None],
+    go: Callable[[], None],
+    limits: Limits | None = None,
+) -> None:
+    """Serve until SIGTERM, then answer what is under way and return.
+
+    Args:
+        registry: The workspace.
+        listener: Bound socket, shared by all workers.
+        log_folder: The workspace's ``.ambidex/log``.
+        report: Told of events.
+        loaded: Called with the references served once every model is open, before anything is accepted.
+        go: Waits until all workers are loaded and the socket listens.
+        limits: What one caller may take.
+
+    Raises:
+        AmbidexError: A live version does not open.
+    """
+    models = Models(registry, report)
+    loaded(models.open_all())
+    go()
+    import uvloop
+
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    loop.run_until_complete(_run(models, listener, PredictionLog(log_folder, report), report, limits))
+
+
+async def _run(
+    models: Models, listener: socket.socket, log: PredictionLog, report: Report, limits: Limits | None
+) -> None:
+    loop = asyncio.get_running_loop()
+    app = App(models, log, report, loop)
+    gate = Gate(loop, app, Outbox(loop, log.flush), limits)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, stop.set)
+    models.follow(loop)
+    door = _Door(loop, listener, gate)
+    door.open()
+    gc.collect()
+    gc.freeze()  # what was loaded is never garbage: collections need not walk it
+    while not stop.is_set():
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), SWEEP_S)
+        gate.sweep()
+    app.draining = True
+    await door.close()
+    await gate.drain()
+    models.stop()
+    log.close()
+    report("worker.drained", dict(app.counts))
+
+
+class _Door:
+    """Accepts connections, one a loop tick: a busy worker leaves the next to an idle one."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, listener: socket.socket, gate: Gate) -> None:
+        self._loop = loop
+        self._listener = listener
+        self._gate = gate
+        self._entering: set[asyncio.Task[Any]] = set()
+        listener.setblocking(False)
+
+    def open(self) -> None:
+        self._loop.add_reader(self._listener.fileno(), self._accept)
+
+    async def close(self) -> None:
+        """Take in who has connected already, then accept no more."""
+        self._loop.remove_reader(self._listener.fileno())
+        while self._accept():
+            pass
+        self._listener.close()
+        if self._entering:
+            await asyncio.wait(self._entering, timeout=1.0)
+
+    def _accept(self) -> bool:
+        try:
+            caller, _ = self._listener.accept()
+        except (BlockingIOError, ConnectionAbortedError, InterruptedError):
+            return False
+        except OSError:
+            # No descriptors left: look again when some may have been freed, instead of spinning.
+            self._loop.remove_reader(self._listener.fileno())
+            self._loop.call_later(0.1, self._again)
+            return False
+        caller.setblocking(False)
+        with suppress(OSError):
+            caller.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        task = self._loop.create_task(self._enter(caller))
+        self._entering.add(task)
+        task.add_done_callback(self._entering.discard)
+        return True
+
+    async def _enter(self, caller: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(self._gate.new_connection, caller)
+        except OSError:
+            caller.close()
+
+    def _again(self) -> None:
+        if self._listener.fileno() >= 0 and not self._gate.draining:
+            self.open()

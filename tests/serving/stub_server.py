@@ -1,0 +1,102 @@
+"""A server with a small model, as a process: ``python stub_server.py FOLDER PORT WORKERS [LIMITS as JSON]``.
+
+FOLDER/pointers.json holds what ``resolve`` gives, FOLDER/pids collects the workers. Version 11 raises where n is
+a multiple of 50, version 12 gives NaN, version 13 does not open, version 14 takes a second to open.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ambidex.errors import AmbidexError, NotFound, Refused
+from ambidex.records import Column, Schema
+
+SCHEMA = Schema(
+    columns=(
+        Column(name="age", type="float"),
+        Column(name="income", type="float"),
+        Column(name="n", type="integer"),
+        Column(name="plan", type="category", levels=("basic", "plus")),
+    ),
+    target="churned",
+    task="binary",
+    classes=("0", "1"),
+    key="customer_id",
+)
+
+
+@dataclass
+class StubScorer:
+    number: int
+    schema: Schema = SCHEMA
+
+    def score(self, row: Mapping[str, Any]) -> float:
+        if self.number == 12:
+            return float("nan")
+        if self.number == 11 and row["n"] % 50 == 0:
+            raise ZeroDivisionError
+        return min(1.0, max(0.0, row["age"] / 100 + (0.1 if row["plan"] == "plus" else 0.0)))
+
+    def score_columns(self, columns: Mapping[str, Any], rows: int) -> Any:
+        raise NotImplementedError
+
+
+@dataclass
+class Opened:
+    scorer: StubScorer
+    schema: Schema
+    digest: str
+
+
+class StubRegistry:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.names: list[str] = []
+        with (folder / "pids").open("a") as file:
+            file.write(f"{os.getpid()}\n")
+
+    def resolve(self) -> dict[str, dict[str, int | None]]:
+        pointers: dict[str, dict[str, int | None]] = json.loads((self.folder / "pointers.json").read_text())
+        return pointers
+
+    def open_version(self, model: str, number: int) -> Opened:
+        if number > 20:
+            raise NotFound("data.no-version", f"{model} has no version {number}")
+        if number == 13:
+            raise Refused("check.opens", f"the model does not open: {self.folder}/x is broken")
+        if number == 14:
+            time.sleep(1)
+        return Opened(StubScorer(number), SCHEMA, f"{number:064d}")
+
+
+def main(folder: str, port: str, workers: str, limits: str = "{}") -> int:
+    from ambidex.serving.http import Limits
+    from ambidex.serving.supervisor import run
+
+    place = Path(folder)
+
+    def ready(*said: str) -> None:
+        (place / "ready").write_text(" ".join(said))
+
+    try:
+        run(
+            lambda: StubRegistry(place), host="127.0.0.1", port=int(port), workers=int(workers),
+            log_folder=place / "log", ready=ready, limits=Limits(**json.loads(limits)),
+        )  # fmt: skip
+    except AmbidexError as error:
+        print(json.dumps(error.to_dict()), flush=True)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
