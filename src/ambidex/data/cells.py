@@ -126,6 +126,8 @@ class Cells:
     def tally(self, levels: Mask, limit: int = 1000) -> dict[str, int]:
         """Level -> rows for the levels in the mask, most frequent first, ties by first appearance."""
         at = np.flatnonzero(levels)
+        if not len(at):
+            return {}
         at = at[np.argsort(-self.counts[at], kind="stable")][:limit]
         names = self.levels.take(pa.array(at)).to_pylist()
         return dict(zip(names, self.counts[at].tolist(), strict=True))

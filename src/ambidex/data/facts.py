@@ -103,12 +103,12 @@ def column_facts(table: Table, name: str) -> ColumnFacts:
 
 
 def _texts(table: Table, name: str) -> ColumnFacts:
-    cells = table.cells(name)
-    if not cells.known:
+    cells, parsed = table.cells(name), table.parsed(name)
+    numbers_only = bool(len(parsed.number)) and bool(parsed.number.all())
+    if not numbers_only and not cells.known:
         problems = text_problems(name, cells, table.first_line, labels=False)
         return _empty(name, problems, table.rows)
-    parsed = table.parsed(name)
-    words = cells.is_word
+    words = np.zeros(len(cells.levels), dtype=bool) if numbers_only else cells.is_word
     unknown = cells.count(words | parsed.blank)
     known = cells.known_rows - unknown
     readable = parsed.number | parsed.infinite
@@ -135,10 +135,9 @@ def _texts(table: Table, name: str) -> ColumnFacts:
 
 def _text_numbers(table: Table, name: str, cells: Cells, parsed: Parsed, share: float) -> ColumnFacts:
     whole = parsed.number & (np.trunc(parsed.values) == parsed.values)
-    pointed = _flags(pc.match_substring_regex(cells.levels, r"[.eE]"))
-    integer = bool(whole[parsed.number].all()) and not pointed[parsed.number].any()
+    integer = bool(whole[parsed.number].all()) and not parsed.pointed[parsed.number].any()
     missing = cells.rows - cells.count(parsed.number)
-    words = cells.is_word
+    words = cells.is_word if not parsed.number.all() else np.zeros(len(parsed.number), dtype=bool)
     odd = ~parsed.number & ~parsed.infinite & ~parsed.blank
     values, counts = parsed.values[parsed.number], cells.counts[parsed.number]
     unique = len(np.unique(values))
@@ -269,12 +268,14 @@ def _coded(cells: Cells, parsed: Parsed) -> bool:
     """Digits that are a code, not a quantity: leading zeros (``007``, ``02139``), or letters about (``85123A``)."""
     if not parsed.number.any():
         return False
-    odd = ~parsed.number & ~parsed.infinite & ~parsed.blank & ~cells.is_word
-    if odd.sum() >= 5 and not _flags(pc.match_substring(cells.levels, "."))[parsed.number].any():
+    odd = ~parsed.number & ~parsed.infinite & ~parsed.blank
+    if odd.any():
+        odd &= ~cells.is_word
+    if odd.sum() >= 5 and not parsed.pointed[parsed.number].any():
         lettered = _flags(pc.match_substring_regex(cells.trimmed, r"^(?:[A-Za-z]{1,4}-?[0-9]+|[0-9]+[A-Za-z]{1,4})$"))
         if 2 * cells.count(lettered & odd) > cells.count(odd):
             return True
-    zeros = _flags(pc.match_substring_regex(cells.levels, r"^0[0-9]+$"))
+    zeros = parsed.padded
     if not zeros.any():
         return False
     widths = pc.utf8_length(cells.levels).to_numpy(zero_copy_only=False)[parsed.number]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,8 @@ __all__ = ["MISSING_WORDS", "Parsed", "parse"]
 
 PLAIN = r"^[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,5})?$"
 GROUPED = r"^[+-]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]*)?$"
+SIMPLE = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,15})?", re.ASCII)
+SMALL = 64
 INFINITE = r"^[+-]?(?i:inf|infinity)$"
 
 MISSING_WORDS = (
@@ -32,6 +35,8 @@ class Parsed:
         infinite: True where it says infinity or overflows a float. Shape (rows,).
         grouped: True where it was written with thousands commas (``1,234``) and read as 1234.
         blank: True where the cell holds white space only.
+        pointed: True where it is written with a decimal point or an exponent (``5.0``).
+        padded: True where it is digits with leading zeros (``007``).
     """
 
     values: np.ndarray[Any, np.dtype[np.float64]]
@@ -39,6 +44,8 @@ class Parsed:
     infinite: np.ndarray[Any, np.dtype[np.bool_]]
     grouped: np.ndarray[Any, np.dtype[np.bool_]]
     blank: np.ndarray[Any, np.dtype[np.bool_]]
+    pointed: np.ndarray[Any, np.dtype[np.bool_]]
+    padded: np.ndarray[Any, np.dtype[np.bool_]]
 
 
 def parse(text: pa.Array) -> Parsed:
@@ -56,9 +63,13 @@ def parse(text: pa.Array) -> Parsed:
         >>> parse(pa.array(["1,234", "7", "N/A", None, "inf"])).values.tolist()
         [1234.0, 7.0, nan, nan, nan]
     """
+    if len(text) <= SMALL and (simple := _simple(text.to_pylist())) is not None:
+        return simple
     trimmed = pc.utf8_trim_whitespace(text)
-    blank = _mask(pc.equal(trimmed, ""))
+    pointed = _mask(pc.match_substring_regex(trimmed, r"[.eE]"))
+    padded = _mask(pc.match_substring_regex(trimmed, r"^0[0-9]+$"))
     plain = _mask(pc.match_substring_regex(trimmed, PLAIN))
+    blank = _mask(pc.equal(trimmed, ""))
     infinite = _mask(pc.match_substring_regex(trimmed, INFINITE))
     grouped = np.zeros(len(plain), dtype=bool)
     open_cells = ~plain & ~infinite
@@ -80,6 +91,26 @@ def parse(text: pa.Array) -> Parsed:
         infinite=infinite | overflow,
         grouped=grouped & ~overflow,
         blank=blank,
+        pointed=pointed,
+        padded=padded,
+    )
+
+
+def _simple(cells: list[str | None]) -> Parsed | None:
+    """The same for a few cells that are all plain numbers: ten calls of Arrow less, felt at 20,000 columns."""
+    if not all(cell is not None and SIMPLE.fullmatch(cell) for cell in cells):
+        return None
+    none = np.zeros(len(cells), dtype=bool)
+    return Parsed(
+        values=np.array(cells, dtype=object).astype(np.float64),
+        number=~none,
+        infinite=none,
+        grouped=none,
+        blank=none,
+        pointed=np.array([cell is not None and "." in cell for cell in cells], dtype=bool),
+        padded=np.array(
+            [cell is not None and len(cell) > 1 and cell[0] == "0" and cell[1] != "." for cell in cells], dtype=bool
+        ),
     )
 
 

@@ -50,8 +50,9 @@ def number_problems(
     """
     out: list[Problem] = []
     if cells is not None and parsed is not None and words is not None:
-        out += blank_cells(name, cells, first_line)
-        out += _words(name, cells, words & ~parsed.number, first_line, "read as missing")
+        if not parsed.number.all():
+            out += blank_cells(name, cells, first_line)
+            out += _words(name, cells, words & ~parsed.number, first_line, "read as missing")
         odd = ~parsed.number & ~parsed.infinite & ~parsed.blank & ~words
         if odd.any():
             count = cells.count(odd)
