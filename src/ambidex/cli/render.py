@@ -146,23 +146,32 @@ def _findings(data: Mapping[str, Any], verbose: bool) -> list[Block]:
 def _estimate_table(estimates: Sequence[Mapping[str, Any]], verbose: bool) -> list[Block]:
     shown = [e for e in estimates if verbose or e.get("adjusted") is not False]
     cut = shown if verbose else shown[:KEY_ESTIMATES]
+    # How well it predicts belongs to the key numbers, wherever it stands.
+    fits = [e for e in shown if e["kind"] == "fit"][:1]
+    if len(cut) < len(shown) and fits and fits[0] not in cut:
+        cut = [*cut[:-1], *fits]
     levels = {e["level"] for e in cut}
     rows: list[tuple[str, ...]] = []
     for e in cut:
         show = partial(amount, unit=e["unit"], signed=e["kind"] in ("difference", "relative", "marginal-effect"))
         interval = words.span(e["low"], e["high"], show) + ("" if len(levels) == 1 else f" ({100 * e['level']:g}%)")
         value = _with_unit(show(e["value"]), e["unit"])
-        rows.append((_estimate_name(e), e["kind"].replace("-", " "), value, interval, words.count(e["n"])))
+        row = (_estimate_name(e), e["kind"].replace("-", " "), value, interval, words.count(e["n"]))
+        rows.append((*row, _chance(e.get("p_value"))) if verbose else row)
     kinds = {row[1] for row in rows}
-    header: tuple[str, ...] = ("estimate", "kind", "value", _interval_title(levels), "n")
+    header: tuple[str, ...] = ("estimate", "kind", "value", _interval_title(levels), "n", *(("p",) if verbose else ()))
     if len(kinds) == 1:
         rows = [(row[0], *row[2:]) for row in rows]
         header = (kinds.pop(), *header[2:])
-    numbers = frozenset(range(len(header) - 3, len(header)))
+    numbers = frozenset(range(header.index("value"), len(header)))
     blocks: list[Block] = [Grid(header, tuple(rows), numbers)]
     if len(cut) < len(estimates):
         blocks.append(Line(f"{len(estimates) - len(cut)} more estimates: --verbose or --json", tone="dim"))
     return blocks
+
+
+def _chance(p: float | None) -> str:
+    return "" if p is None else "< 0.0001" if p < 0.0001 else f"{p:.2g}"
 
 
 def _interval_title(levels: set[float]) -> str:
@@ -186,7 +195,7 @@ def _estimate_name(estimate: Mapping[str, Any]) -> str:
     elif estimate["kind"] == "marginal-effect" and (span := _SPAN.search(estimate["method"])):
         # The change of a number that the effect is of stands in the method only.
         name += f", {span[0]}"
-    return name
+    return f"{name}, alone" if estimate.get("adjusted") is False else name
 
 
 _SPAN = re.compile(r"from \S+ to [^\s,]+")
