@@ -176,7 +176,7 @@ def _walk(verbs: ModuleType, story: Story, folder: Path, road: Road) -> None:
             golden = server.golden()
             answered, seconds = server.ask(golden, 1_000)
             line(
-                f"http://127.0.0.1:{server.port}  {count(answered)} answers in {seconds:.1f} s, each with an id in the log"
+                f"http://127.0.0.1:{server.port}  {count(answered)} answers in {seconds:.1f} s, every id is in the log"
             )
         with road.step("score") as line:
             scored = verbs.score(name, source, out=folder / "scores.parquet", at=at)

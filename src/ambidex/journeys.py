@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ambidex.errors import Refused, UsageError
+from ambidex.errors import UsageError
 from ambidex.report.answer import Answer, Mark, Result
 from ambidex.workspace import Workspace, create, find, open_workspace
 
@@ -123,42 +123,26 @@ def report(*answers: Any, to: str | Sequence[str] = ("html",), out: str | Path |
 
 def package(source: Any, *, name: str, at: At = None) -> Result:
     """An answer becomes a Python package with tests, a recipe and a sealed version, proven to predict the same."""
-    from ambidex.bundle.additive import fit_additive
-    from ambidex.bundle.columns import columns_of, rows_of
-    from ambidex.bundle.open import load_scorer, open_bundle
+    from ambidex.bundle.open import open_bundle
     from ambidex.bundle.seal import seal
     from ambidex.delivery.material import load
-    from ambidex.delivery.package import module_name, prove, write_package
-    from ambidex.delivery.source import prototype_of
+    from ambidex.delivery.package import build_package, place_package, prove_against_prototype
+    from ambidex.delivery.source import prototype_of, settings_of
     from ambidex.delivery.train import run_key, train
     from ambidex.records import check_name
-    from ambidex.settings import ModelSettings, add_model, read_settings
+    from ambidex.settings import add_model, read_settings
 
     check_name(name)
     workspace = open_workspace(at)
     recipe = prototype_of(source, workspace.store)
+    settings = settings_of(recipe, name, workspace.settings)
     material = load(recipe, workspace.folder)
-    prototype = load_scorer(fit_additive(material.table.take(~material.held_out), recipe))
     trained = train(material, recipe)
     bundle = seal(workspace.blobs, trained.files)
     opened = open_bundle(workspace.blobs, bundle)
-    some = material.table.take(list(range(min(material.table.rows, 20_000))))
-    columns, notes = columns_of(some, opened.schema.relaxed())
-    rows = rows_of(columns, opened.schema.relaxed(), range(some.rows))
-    home = write_package(workspace.folder, name, trained.files, rows=opened.golden["rows"][:1])
-    parity = prove(home, module_name(name), rows, prototype.score_columns(columns, some.rows))
-    if parity.equal != parity.of:
-        raise Refused(
-            "check.tests",
-            f"the package predicts {parity.equal:,} of {parity.of:,} rows as the prototype does",
-            found=f"largest difference {parity.largest:.3g}",
-            data={"model": name, "version": None, "path": str(home), "equal": parity.equal, "of": parity.of,
-                  "largest_difference": parity.largest, "traps": []},
-        )  # fmt: skip
-    settings = ModelSettings(
-        data=recipe.data, target=recipe.target, positive=recipe.positive, key=recipe.key, time=recipe.time,
-        prepare=recipe.prepare.to_json() if recipe.prepare else None,
-    )  # fmt: skip
+    building = build_package(workspace.folder, name, trained.files, rows=opened.golden["rows"][:1])
+    parity, notes = prove_against_prototype(building, name, opened, material, recipe)
+    home = place_package(building, workspace.folder, name)
     written = add_model(workspace.folder, name, settings)
     workspace.settings = read_settings(workspace.folder)
     version = workspace.store.register(
@@ -343,7 +327,7 @@ def score(name: str, table: Any, *, out: str | Path, at: At = None) -> Result:
     from ambidex.data.read import read
     from ambidex.delivery import release
     from ambidex.delivery.references import resolve
-    from ambidex.delivery.score import check_out, log_payloads, score_table, write_scores
+    from ambidex.delivery.score import check_out, log_payloads, score_table, written_scores
 
     workspace = open_workspace(at)
     model, number = resolve(workspace.store, name, default="live")
@@ -351,11 +335,13 @@ def score(name: str, table: Any, *, out: str | Path, at: At = None) -> Result:
     source = read(table)
     opened = release.open_version(workspace, model, number)
     moment = release.stamp(workspace.clock())
-    scored = score_table(opened, source, stamp=f"{re.sub('[^0-9]', '', moment)}-{secrets.token_hex(4)}")
-    payloads = log_payloads(scored, schema=opened.schema, model=model, version=number, at=moment)
-    with FrameWriter(workspace.log_folder / model / "score.frames") as log:
-        log.write(list(payloads))
-    write_scores(scored, opened.schema, path)
+    run = f"{re.sub('[^0-9]', '', moment)}-{secrets.token_hex(4)}"
+    scored = score_table(opened, source, stamp=run)
+    with written_scores(scored, opened.schema, path) as place:
+        with FrameWriter(workspace.log_folder / model / f"score-{run}.frames") as log:
+            log.write(log_payloads(scored, schema=opened.schema, model=model, version=number, at=moment))
+            log.sync()
+        place()
     workspace.store.append(verb="score", model=model, version=number, body={"rows": source.rows, "out": path.name})
     mean = float(scored.scores.mean())
     shown = f"mean {opened.schema.classes[1]} {mean:.1%}" if opened.schema.task == "binary" else f"mean {mean:,.4g}"
@@ -423,8 +409,10 @@ def feedback(name: str, table: Any, *, id: str, label: str, at: At = None) -> Re
         frames, source, id=id, label=label, schema=opened.schema, at=release.stamp(workspace.clock())
     )
     if matched.payloads:
-        with FrameWriter(workspace.log_folder / name / "labels.frames") as log:
+        run = f"{re.sub('[^0-9]', '', release.stamp(workspace.clock()))}-{secrets.token_hex(4)}"
+        with FrameWriter(workspace.log_folder / name / f"labels-{run}.frames") as log:
             log.write(matched.payloads)
+            log.sync()
     data = matched.to_dict()
     workspace.store.append(verb="feedback", model=name, body=data)
     mark: Mark = "✓" if data["matched"] else "▲"

@@ -17,10 +17,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ambidex.bundle.additive import fit_additive
+from ambidex.bundle.columns import columns_of, rows_of
+from ambidex.bundle.open import OpenBundle, load_scorer
+from ambidex.delivery.material import Material
 from ambidex.errors import InternalError, Refused
-from ambidex.records import canonical
+from ambidex.records import Recipe, canonical
 
-__all__ = ["Parity", "module_name", "prove", "write_package"]
+__all__ = ["Parity", "build_package", "module_name", "place_package", "prove", "prove_against_prototype"]
+
+
+PROOF_ROWS = 20_000
 
 
 @dataclass(frozen=True)
@@ -48,8 +55,8 @@ def module_name(name: str) -> str:
     return f"m_{plain}" if plain[0].isdigit() or keyword.iskeyword(plain) else plain
 
 
-def write_package(folder: Path, name: str, files: Mapping[str, bytes], *, rows: Sequence[dict[str, Any]]) -> Path:
-    """Write ``packages/NAME``: sources, sealed model, tests, README. Replaces an older one whole.
+def build_package(folder: Path, name: str, files: Mapping[str, bytes], *, rows: Sequence[dict[str, Any]]) -> Path:
+    """Write a package beside its place, where nobody takes it for one: sources, sealed model, tests, README.
 
     Args:
         folder: The workspace.
@@ -58,11 +65,10 @@ def write_package(folder: Path, name: str, files: Mapping[str, bytes], *, rows: 
         rows: A few rows for the README's example.
 
     Returns:
-        The package's folder.
+        The folder, to be proven and then placed.
     """
-    home = folder / "packages" / name
+    building = folder / "packages" / f".{name}.{os.getpid()}.new"
     module = module_name(name)
-    building = home.with_name(f".{name}.{os.getpid()}.new")
     shutil.rmtree(building, ignore_errors=True)
     sources = building / "src" / module
     sources.mkdir(parents=True)
@@ -73,6 +79,12 @@ def write_package(folder: Path, name: str, files: Mapping[str, bytes], *, rows: 
     texts = _texts(name, module, schema, json.loads(files["evaluation.json"]), rows[0] if rows else {})
     for path, text in texts.items():
         (building / path).write_text(text, encoding="utf-8")
+    return building
+
+
+def place_package(building: Path, folder: Path, name: str) -> Path:
+    """Move a proven package to ``packages/NAME``; an older one there is replaced whole."""
+    home = folder / "packages" / name
     if home.exists():
         old = home.with_name(f".{name}.{os.getpid()}.old")
         home.replace(old)
@@ -107,6 +119,40 @@ def prove(package: Path, module: str, rows: Sequence[dict[str, Any]], expected: 
         raise InternalError("internal.bug", "the package gave another number of predictions than rows")
     gap = np.maximum(np.abs(single - expected), np.abs(batched - expected))
     return Parity(equal=int((gap == 0).sum()), of=len(expected), largest=float(gap.max(initial=0.0)))
+
+
+def prove_against_prototype(
+    building: Path, name: str, opened: OpenBundle, material: Material, recipe: Recipe
+) -> tuple[Parity, list[tuple[str, str]]]:
+    """Compare the written package with the prototype, fitted anew in memory, on the data's own rows.
+
+    Returns:
+        How equal they are, and notes on cells that were read as missing.
+
+    Raises:
+        Refused: ``check.tests`` unless every prediction is the same; the package is removed then.
+    """
+    try:
+        prototype = load_scorer(fit_additive(material.table.take(~material.held_out), recipe))
+        some = material.table.head(PROOF_ROWS)
+        schema = opened.schema.relaxed()
+        columns, notes = columns_of(some, schema)
+        expected = np.asarray(prototype.score_columns(columns, some.rows), dtype=np.float64)
+        parity = prove(building, module_name(name), rows_of(columns, schema, range(some.rows)), expected)
+        if parity.equal != parity.of:
+            raise Refused(
+                "check.tests",
+                f"the package predicts {parity.equal:,} of {parity.of:,} rows as the prototype does",
+                found=f"largest difference {parity.largest:.3g}",
+                data={
+                    "model": name, "version": None, "path": None, "equal": parity.equal, "of": parity.of,
+                    "largest_difference": parity.largest, "traps": [],
+                },
+            )  # fmt: skip
+    except BaseException:
+        shutil.rmtree(building, ignore_errors=True)
+        raise
+    return parity, notes
 
 
 def _texts(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from ambidex.data.table import Table
 from ambidex.errors import DataError, EnvironmentProblem, Refused, UsageError
 from ambidex.records import Schema
 
-__all__ = ["Scored", "check_out", "log_payloads", "score_table", "write_scores"]
+__all__ = ["Scored", "check_out", "log_payloads", "score_table", "written_scores"]
 
 
 @dataclass(frozen=True)
@@ -105,10 +106,12 @@ def check_out(out: str | Path) -> Path:
     return path
 
 
-def write_scores(scored: Scored, schema: Schema, path: Path) -> None:
+@contextmanager
+def written_scores(scored: Scored, schema: Schema, path: Path) -> Iterator[Callable[[], None]]:
     """id, declared key and entity, prediction, probability_LABEL per class, in the order of the input.
 
-    The file appears whole or not at all.
+    The rows lie on the disk when the block begins, under a name of their own; the block's caller puts them
+    in place, when the log has them too. Without that call nothing is left.
     """
     from pyarrow import csv, parquet
 
@@ -130,8 +133,12 @@ def write_scores(scored: Scored, schema: Schema, path: Path) -> None:
             parquet.write_table(frame, temporary)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        temporary.replace(path)
+        yield lambda: _place(temporary, path)
     except OSError as error:
         raise EnvironmentProblem("env.disk", f"cannot write {path}: {error.strerror}", where=str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _place(temporary: Path, path: Path) -> None:
+    temporary.replace(path)

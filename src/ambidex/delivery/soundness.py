@@ -6,7 +6,7 @@ import sqlite3
 from typing import Any
 
 from ambidex.bundle import seal
-from ambidex.data.frames import log_files, read_frames
+from ambidex.data.frames import HEAD, LIMIT, log_files, read_frames
 from ambidex.errors import AmbidexError
 from ambidex.ports import Place
 from ambidex.report.answer import Mark, Result
@@ -62,12 +62,24 @@ def _bundles(place: Place) -> list[dict[str, Any]]:
 def _logs(place: Place) -> list[dict[str, Any]]:
     checks = []
     for state in place.store.models():
-        rows, torn = 0, []
+        rows, altered, torn = 0, [], 0
         for path in log_files(place.folder / ".ambidex" / "log", state.name):
             frames, offset = read_frames(path)
             rows += len(frames)
-            if offset < path.stat().st_size:
-                torn.append(f"{path.name} after byte {offset:,}")
-        what = f"{rows:,} frames" + (f"; unreadable: {', '.join(torn)}" if torn else "")
-        checks.append({"name": f"prediction log of {state.name}", "passed": not torn, "what": what})
+            with path.open("rb") as file:
+                file.seek(offset)
+                tail = file.read()
+            if tail and _is_torn(tail):
+                torn += 1
+            elif tail:
+                altered.append(f"{path.name} after byte {offset:,}")
+        what = f"{rows:,} frames" + (f"; unreadable: {', '.join(altered)}" if altered else "")
+        what += f"; {torn} files end in a write that a kill cut short" if torn else ""
+        checks.append({"name": f"prediction log of {state.name}", "passed": not altered, "what": what})
     return checks
+
+
+def _is_torn(tail: bytes) -> bool:
+    """Whether what follows the last whole frame is the beginning of one, and not a frame that was altered."""
+    length = int.from_bytes(tail[:4], "little")
+    return len(tail) < HEAD or (0 < length <= LIMIT and len(tail) < HEAD + length)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ambidex.errors import NotFound, UsageError
+from ambidex.errors import DataError, NotFound, UsageError
 from ambidex.ports import Store
 from ambidex.records import Recipe
 from ambidex.report.answer import Answer
+from ambidex.settings import ModelSettings, Settings
 
-__all__ = ["answer_document", "prototype_of"]
+__all__ = ["answer_document", "prototype_of", "settings_of"]
 
 
 def answer_document(name: Any, store: Store) -> dict[str, Any]:
@@ -62,6 +63,31 @@ def prototype_of(source: Any, store: Store) -> Recipe:
             do="ask inside the workspace: ambidex.drivers(df, target=…, at=FOLDER)",
         )
     return recipe
+
+
+def settings_of(recipe: Recipe, name: str, settings: Settings) -> ModelSettings:
+    """What ``[models.NAME]`` will say of a recipe.
+
+    Raises:
+        DataError: ``data.config`` if the file says something else of this name already.
+    """
+    mine = ModelSettings(
+        data=recipe.data,
+        target=recipe.target,
+        positive=recipe.positive,
+        key=recipe.key,
+        time=recipe.time,
+        prepare=recipe.prepare.to_json() if recipe.prepare else None,
+    )
+    there = settings.models.get(name)
+    if there is not None and (there.target, there.data) != (mine.target, mine.data):
+        raise DataError(
+            "data.config",
+            f"[models.{name}] of the settings is about {there.target} of {there.data}, not {mine.target} of {mine.data}",
+            where="ambidex.toml",
+            do=f"choose another --name, or mend [models.{name}]",
+        )
+    return mine
 
 
 def _unreadable(source: Any) -> UsageError:
