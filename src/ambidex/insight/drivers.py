@@ -89,7 +89,7 @@ def drivers(
     }
     story = say.Story(outcome, y, asked.analysis.factors, asked.fit, asked.analysis.halves, screened.suspects)
     if not asked.analysis.enough:
-        answer = _open(story, asked.analysis, y, binary)
+        answer = _open(story, asked.analysis, y, binary, columns=len(screened.columns))
     else:
         answer = _told(story, asked)
     wide = {f.name: story.contrasts[f.name].effect for f in story.top if f.name in story.contrasts}
@@ -200,17 +200,7 @@ def _without_leaks(
 
 def _told(story: say.Story, asked: _Asked) -> Answer:
     top = story.top
-    checks = [
-        Check(
-            "rows-per-coefficient",
-            True,
-            round(story.events / max(asked.analysis.terms, 1), 1),
-            float(PER_TERM),
-            f"rows with the rarer outcome for each of {asked.analysis.terms} coefficients"
-            if story.binary
-            else f"rows for each of {asked.analysis.terms} coefficients",
-        )
-    ]
+    checks = (_room(story, asked.analysis.terms, True),)
     if not top:
         return Answer(
             verb="drivers",
@@ -223,7 +213,7 @@ def _told(story: say.Story, asked: _Asked) -> Answer:
                 f"reliably with {story.outcome.words}.",
             ),
             numbers=say.tiles(story),
-            checks=tuple(checks),
+            checks=checks,
             findings=say.findings(story),
         )
     return Answer(
@@ -233,15 +223,17 @@ def _told(story: say.Story, asked: _Asked) -> Answer:
         strength=say.strength(story),
         recommendation=Recommendation("act", say.advice(story)),
         numbers=say.tiles(story),
-        checks=tuple(checks),
+        checks=checks,
         findings=say.findings(story),
         actions=say.actions(story),
     )
 
 
-def _open(story: say.Story, analysis: Analysis, y: Floats, binary: bool) -> Answer:
-    needed = int(np.ceil(PER_TERM * max(analysis.terms, 1) - story.events))
-    if not story.factors:
+def _open(story: say.Story, analysis: Analysis, y: Floats, binary: bool, *, columns: int) -> Answer:
+    terms = max(analysis.terms, columns, 1)
+    needed = int(np.ceil(PER_TERM * terms - story.events))
+    each = f"{PER_TERM} for each of {words.plural(terms, 'coefficient')}"
+    if not columns:
         text = f"No column is left to ask about: {story.outcome.words} stands alone."
         advice = "Bring columns that are known before the outcome, or put some back with --keep."
     elif binary:
@@ -251,15 +243,12 @@ def _open(story: say.Story, analysis: Analysis, y: Floats, binary: bool) -> Answ
             f"{words.count(story.events)} of {words.plural(len(y), 'row')} say {rarer}."
         )
         advice = (
-            f"Bring about {needed:,} more rows with {story.outcome.name} = {rarer} ({PER_TERM} for each of "
-            f"{words.plural(max(analysis.terms, 1), 'coefficient')}), or ask about fewer columns with --exclude."
+            f"Bring about {needed:,} more rows with {story.outcome.name} = {rarer} ({each}), or ask about fewer "
+            "columns with --exclude."
         )
     else:
         text = f"Too few rows to say what goes with {story.outcome.words}: {words.plural(len(y), 'row')}."
-        advice = (
-            f"Bring about {needed:,} more rows ({PER_TERM} for each of "
-            f"{words.plural(max(analysis.terms, 1), 'coefficient')}), or ask about fewer columns with --exclude."
-        )
+        advice = f"Bring about {needed:,} more rows ({each}), or ask about fewer columns with --exclude."
     return Answer(
         verb="drivers",
         question="",
@@ -267,15 +256,15 @@ def _open(story: say.Story, analysis: Analysis, y: Floats, binary: bool) -> Answ
         strength="weak",
         recommendation=Recommendation("not-enough-evidence", advice),
         numbers=say.tiles(story),
-        checks=(
-            Check(
-                "rows-per-coefficient",
-                False,
-                round(story.events / max(analysis.terms, 1), 1),
-                float(PER_TERM),
-                "rows with the rarer outcome for each coefficient" if binary else "rows for each coefficient",
-            ),
-        ),
+        checks=(_room(story, terms, False),) if columns else (),
+    )
+
+
+def _room(story: say.Story, terms: int, passed: bool) -> Check:
+    kind = "rows with the rarer outcome" if story.binary else "rows"
+    value = round(story.events / max(terms, 1), 1)
+    return Check(
+        "rows-per-coefficient", passed, value, float(PER_TERM), f"{value:g} {kind} a coefficient; {PER_TERM} are needed"
     )
 
 
@@ -284,7 +273,7 @@ def _cautions(
 ) -> list[tuple[str, str]]:
     out = [*notes, *outcome.cautions]
     events = int(min(outcome.values[outcome.known].sum(), (1 - outcome.values[outcome.known]).sum()))
-    if outcome.task == "binary" and not asked.analysis.enough:
+    if outcome.task == "binary" and not asked.analysis.enough and screened.columns:
         out.append(("few-events", f"{outcome.name}: the rarer outcome is in {words.plural(events, 'row')} only"))
     out += [
         *asked.notes,

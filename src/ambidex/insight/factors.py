@@ -139,6 +139,8 @@ def analyse(factors: Sequence[Factor], y: Floats, *, binary: bool, outcome: str,
         seed: Of the half-samples.
     """
     notes: list[tuple[str, str]] = []
+    if not factors:
+        return Analysis([], None, notes, 0, False, 0)
     by_name = {f.name: f for f in factors}
     full = Design(tuple(f.term for f in factors))
     x_all = full.matrix({f.name: f.values for f in factors})
@@ -207,8 +209,7 @@ def measure_fit(
         rank = np.argsort(np.argsort(order, kind="stable"), kind="stable")
         folds = [rank >= int(0.7 * n)]
     else:
-        fold = np.random.default_rng(seed).permutation(n) % 5
-        folds = [fold == k for k in range(5)]
+        folds = [_folds(y, seed, binary=schema.task == "binary") == k for k in range(5)]
     for held in folds:
         train = ~held
         if not held.any() or float(np.ptp(y[train])) == 0:
@@ -219,6 +220,18 @@ def measure_fit(
     if schema.task == "binary":
         return delong(y[scored], scores[scored]), scores, scored
     return _r_squared(y, scores, folds), scores, scored
+
+
+def _folds(y: Floats, seed: int, *, binary: bool) -> npt.NDArray[np.int64]:
+    """Fold of each row. For yes/no both outcomes are spread evenly: a fold with more of one leaves fewer of it to
+    fit on, so scores pooled over uneven folds rank worse than chance where there is nothing to find.
+    """
+    shuffled = np.random.default_rng(seed).permutation(len(y))
+    if binary:
+        shuffled = shuffled[np.argsort(y[shuffled], kind="stable")]
+    out = np.empty(len(y), dtype=np.int64)
+    out[shuffled] = np.arange(len(y)) % 5
+    return out
 
 
 def _r_squared(y: Floats, scores: Floats, folds: Sequence[npt.NDArray[np.bool_]]) -> Estimate:
@@ -288,9 +301,16 @@ def _link(factor: Factor) -> Estimate:
 def _untested(factor: Factor, outcome: str, n: int) -> Estimate:
     nothing = float("nan")
     return Estimate(
-        name=f"{factor.name} and {outcome}", kind="check", value=nothing, low=nothing, high=nothing, n=n,
+        name=f"{factor.name} and {outcome}",
+        kind="check",
+        value=nothing,
+        low=nothing,
+        high=nothing,
+        n=n,
         method="not tested: too few rows for all columns together",
-    )  # fmt: skip
+        se=1.0,
+        law=laws.normal(),
+    )
 
 
 def _judge(factors: Sequence[Factor]) -> None:

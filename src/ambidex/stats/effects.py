@@ -177,7 +177,15 @@ def link(fit: Fit, place: slice, name: str, *, outcome: str) -> Estimate:
     statistic, df, p = joint_wald(fit, place)
     shown = {"name": f"{name} and {outcome}", "kind": "check", "n": fit.n, "unit": "standard errors"}
     if not df or math.isnan(p):
-        return Estimate(**shown, value=math.nan, low=math.nan, high=math.nan, method="no test: nothing left to vary")  # type: ignore[arg-type]
+        return Estimate(
+            **shown,  # type: ignore[arg-type]  # values of the dict differ in type
+            value=math.nan,
+            low=math.nan,
+            high=math.nan,
+            method="no test: nothing left to vary",
+            se=1.0,
+            law=laws.normal(),
+        )
     z = -laws.normal_quantile(max(p, LEAST_P) / 2) if p < 1 else 0.0
     return Estimate(
         **shown,  # type: ignore[arg-type]  # values of the dict differ in type
