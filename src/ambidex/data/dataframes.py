@@ -41,7 +41,10 @@ def _to_arrow(what: Any, argument: str, may_be: str, cautions: list[tuple[str, s
     if isinstance(what, pa.RecordBatchReader):
         return what.read_all(), "pyarrow"
     import narwhals.stable.v2 as nw
+    from narwhals.stable.v2.dependencies import is_pandas_dataframe
 
+    if is_pandas_dataframe(what):
+        return _from_pandas(what, cautions), "pandas"
     try:
         frame = nw.from_native(what, eager_only=False)
     except (TypeError, ValueError, AttributeError) as e:
@@ -57,8 +60,6 @@ def _to_arrow(what: Any, argument: str, may_be: str, cautions: list[tuple[str, s
             ) from e
         if isinstance(frame.to_native(), pa.Table):
             return frame.to_native(), "pyarrow"
-    if frame.implementation.is_pandas():
-        return _from_pandas(frame.to_native(), cautions), "pandas"
     try:
         arrow = frame.to_arrow()
     except (pa.ArrowException, TypeError, ValueError) as e:

@@ -51,6 +51,14 @@ def read_select(statement: str) -> Table:
             watchdog.cancel()
     except duckdb.Error as e:
         for name in TEXT.findall(statement):
+            if re.search(r"[*?\[]", name):
+                raise DataError(
+                    "data.sql",
+                    f"a SELECT names single files, not '{name}'",
+                    where=statement[:200],
+                    found=str(e).splitlines()[0][:200],
+                    do=f"name each file, or give the glob itself as the table: {name}",
+                ) from e
             if re.search(r"\.(csv|tsv|parquet|arrow)$", name, re.IGNORECASE) and not Path(name).exists():
                 raise missing_file(Path(name)) from e
         raise DataError(

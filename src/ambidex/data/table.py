@@ -184,7 +184,10 @@ class Table:
     def _once(self, kind: str, name: str, make: Any) -> Any:
         name = self.require(name)
         if (kind, name) not in self._cache:
-            self._cache[kind, name] = make(name)
+            made = make(name)
+            if isinstance(made, np.ndarray):
+                made.flags.writeable = False  # shared by all who ask
+            self._cache[kind, name] = made
         return self._cache[kind, name]
 
     def _number(self, name: str) -> Floats:
