@@ -142,13 +142,17 @@ def distance_sequence(
     a, b = np.asarray(then, dtype=np.float64), np.asarray(now, dtype=np.float64)
     n = int(c.sum())
     value = float(c @ b / n - r @ a / r.sum()) if n and r.sum() else math.nan
-    low, high = mean_bounds(c, b, alpha / 2)
+    low, high = -math.inf, math.inf
+    if not math.isnan(value):
+        lowest, highest = mean_bounds(c, b, alpha / 2)
+        low = lowest - upper_mean(r, a, alpha / 4)
+        high = highest - (1 - upper_mean(r, 1 - a, alpha / 4))
     return Estimate(
         name=name,
         kind="distance",
         value=value,
-        low=low - upper_mean(r, a, alpha / 4),
-        high=high - (1 - upper_mean(r, 1 - a, alpha / 4)),
+        low=low,
+        high=high,
         level=1 - alpha,
         n=n,
         unit="share",

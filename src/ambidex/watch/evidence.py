@@ -85,9 +85,10 @@ def column_state(count: int, slots: int) -> dict[str, Any]:
     }
 
 
-def restart(state: Mapping[str, Any]) -> dict[str, Any]:
-    """The same before its first look."""
-    return column_state(len(state["log_r"]), len(state["total"]))
+def restart(state: Mapping[str, Any], *, keep_rows: bool = False) -> dict[str, Any]:
+    """The same before its first look; ``keep_rows`` keeps the rows that the bounds since the start rest on."""
+    fresh = column_state(len(state["log_r"]), len(state["total"]))
+    return {**fresh, "total": state["total"]} if keep_rows else fresh
 
 
 def take_look(state: Mapping[str, Any], column: Sequence[Gauge], counts: ArrayLike, when: str) -> dict[str, Any]:

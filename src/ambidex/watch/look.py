@@ -34,6 +34,7 @@ class ColumnLook:
         extreme: One of them.
         fractions: Values of a whole-number column that are not whole.
         new: Up to three levels never seen in training, most frequent first.
+        only: The value that all rows of a number column share, if they do.
     """
 
     counts: Ints
@@ -44,6 +45,7 @@ class ColumnLook:
     extreme: float | None = None
     fractions: int = 0
     new: tuple[str, ...] = ()
+    only: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,5 +163,6 @@ def _number(
         odd=odd,
         outside=len(outside),
         extreme=float(outside[np.argmax(np.abs(outside))]) if len(outside) else None,
+        only=float(there[0]) if len(there) and there.min() == there.max() else None,
         fractions=int((there != np.floor(there)).sum()) if column.type == "integer" else 0,
     )

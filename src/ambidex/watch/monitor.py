@@ -20,7 +20,7 @@ from ambidex.stats.estimate import Estimate, finite
 from ambidex.stats.sequences import mean_evidence
 from ambidex.watch import evidence, harm
 from ambidex.watch.log import Arrivals, moment
-from ambidex.watch.look import Look, look_at_rows
+from ambidex.watch.look import ColumnLook, Look, look_at_rows
 from ambidex.watch.rules import broken_rules
 from ambidex.watch.words import distance, move, plain
 
@@ -30,6 +30,7 @@ SCORE = "(prediction)"
 """The model's output, watched as a column; no table has a column of this name."""
 
 CLOSED_KEPT = 50
+ENOUGH = 100  # rows of a look whose quartiles are worth showing
 
 State = dict[str, Any]
 
@@ -132,6 +133,7 @@ def monitor_pass(
     when = now.isoformat(timespec="seconds").replace("+00:00", "Z")
     new: State = {**state, "alerts": [dict(a) for a in state["alerts"]], "inputs": dict(state["inputs"])}
     opened: list[str] = []
+    began = when
     if arrivals.frames:
         frames = sorted(arrivals.frames, key=lambda f: str(f.get("at", "")))
         outputs = [f.get("p") for f in frames]
@@ -148,10 +150,11 @@ def monitor_pass(
     verdict = None if limits is None else harm.judge_harm(new["harm"], limits[1], rate / 2)
     if verdict is not None and limits is not None and verdict.outcome == "supported":
         opened += _harm(new, verdict, limits, tolerance, labels, when)
-    columns = _columns(new, reference, schema, margin=margin, rate=rate)
-    score = None
-    if SCORE in new["inputs"]:
-        score = _column(SCORE, reference["score"], new, margin=margin, rate=rate, family=len(schema.names) + 1)
+    shown = _columns(new, reference, schema, margin=margin, rate=rate)
+    # Bounds since the start may leave the margin before the detector rings: the claim is supported all the same.
+    opened += _outside(new, {n: c for n, c in shown.items() if c["drifted"]}, margin, began, when)
+    score = shown.pop(SCORE, None)
+    columns = list(shown.values())
     alerts = new["alerts"]
     drifted = any(a["kind"] == "drift" for a in alerts)
     inside = bool(columns) and all(c["outcome"] == "inside" for c in columns)
@@ -243,18 +246,33 @@ def _drift(
     if decide(claim, together).outcome != "supported":
         return []
     moved = _which(each, rate)
-    shown = {name: _figures(name, entries[name], kept[name], gauges[name], margin=margin, rate=rate) for name in moved}
+    shown: dict[str, dict[str, Any]] = {}
+    for name in moved:
+        estimate = evidence.distance_since(name, entries[name], kept[name], gauges[name], margin=margin, rate=rate)
+        what = _move(entries[name], kept[name], estimate.category, look.columns.get(name))
+        shown[name] = _row(name, estimate, margin, "outside", what, drifted=True)
     since = min(kept[name]["window"]["since"] or began for name in moved)
-    state["inputs"] = {name: evidence.restart(kept[name]) for name in entries}
+    state["inputs"] = {name: evidence.restart(kept[name], keep_rows=name not in moved) for name in entries}
+    return _outside(state, shown, margin, since, when)
+
+
+def _outside(state: State, shown: Mapping[str, dict[str, Any]], margin: float, since: str, when: str) -> list[str]:
+    """One alert for the columns that are in no open one yet."""
     known = {name for a in state["alerts"] if a["kind"] == "drift" for name in a["columns"]}
-    fresh = [name for name in moved if name not in known]
+    fresh = [name for name in shown if name not in known]
     if not fresh:
         return []
     words = [f"{_shown(n)} {distance(shown[n]['size'])}, {shown[n]['what']}" for n in fresh[:4]]
     more = f"; {len(fresh) - 4} more" if len(fresh) > 4 else ""
     text = f"outside ±{plain(margin)}: {'; '.join(words)}{more}"
-    figures = {name: shown[name] for name in fresh}
-    return _open(state, "info", "drift", text, fresh, since, when, figures=figures)
+    return _open(state, "info", "drift", text, fresh, since, when, figures={name: shown[name] for name in fresh})
+
+
+def _move(entry: Mapping[str, Any], kept: Mapping[str, Any], part: str | None, look: ColumnLook | None) -> str:
+    """How a column that rang moved: its newest rows if they are enough for quartiles, else all since the change."""
+    if part is None and look is not None and look.quartiles is not None and look.counts[:-1].sum() >= ENOUGH:
+        return move(entry, look.counts, None, quartiles=look.quartiles)
+    return move(entry, kept["window"]["counts"] if kept["window"]["since"] else kept["total"], part)
 
 
 def _which(each: Mapping[str, float], rate: float) -> list[str]:
@@ -333,39 +351,22 @@ def _labels(state: State, schema: Schema, reference: Mapping[str, Any], arrivals
 
 def _columns(
     state: State, reference: Mapping[str, Any], schema: Schema, *, margin: float, rate: float
-) -> list[dict[str, Any]]:
-    family = len(schema.names) + 1
-    return [
-        _column(name, reference["columns"][name], state, margin=margin, rate=rate, family=family)
-        for name in schema.names
-        if name in state["inputs"]
-    ]
-
-
-def _column(
-    name: str, entry: Mapping[str, Any], state: State, *, margin: float, rate: float, family: int
-) -> dict[str, Any]:
-    """A column as reported: as its open alert says, else with the bounds on all rows since the start."""
-    for alert in state["alerts"]:
-        if alert["kind"] == "drift" and name in alert["columns"]:
-            return {**alert["figures"][name], "drifted": True}
-    kept = state["inputs"][name]
-    estimate = evidence.distance_of(name, entry, kept, margin=margin, alpha=rate / family)
-    claim = Claim(measure=name, relation="outside", margin=margin, alpha=rate / family, looks="anytime")
-    outcome = {"supported": "outside", "refuted": "inside", "open": "open"}[decide(claim, estimate).outcome]
-    what = move(entry, kept["total"], estimate.category) if sum(kept["total"]) else "no rows yet"
-    return _row(name, estimate, margin, outcome, what, drifted=False)
-
-
-def _figures(
-    name: str, entry: Mapping[str, Any], kept: Mapping[str, Any], column: Sequence[evidence.Gauge], *,
-    margin: float, rate: float,
-) -> dict[str, Any]:  # fmt: skip
-    """A column that rang, since its change began."""
-    estimate = evidence.distance_since(name, entry, kept, column, margin=margin, rate=rate)
-    counts = kept["window"]["counts"] if kept["window"]["since"] else kept["total"]
-    what = move(entry, counts, estimate.category)
-    return _row(name, estimate, margin, "outside", what, drifted=True)
+) -> dict[str, dict[str, Any]]:
+    """Each column as reported: as its open alert says, else with the bounds on all rows since the start."""
+    entries = {name: reference["columns"][name] for name in schema.names} | {SCORE: reference.get("score")}
+    ringing = {name: figures for a in state["alerts"] if a["kind"] == "drift" for name, figures in a["figures"].items()}
+    out = {}
+    for name in (name for name in entries if name in state["inputs"]):
+        if name in ringing:
+            out[name] = {**ringing[name], "drifted": True}
+            continue
+        kept, alpha = state["inputs"][name], rate / len(entries)
+        estimate = evidence.distance_of(name, entries[name], kept, margin=margin, alpha=alpha)
+        claim = Claim(measure=name, relation="outside", margin=margin, alpha=alpha, looks="anytime")
+        outcome = {"supported": "outside", "refuted": "inside", "open": "open"}[decide(claim, estimate).outcome]
+        what = move(entries[name], kept["total"], estimate.category) if sum(kept["total"]) else "no rows yet"
+        out[name] = _row(name, estimate, margin, outcome, what, drifted=outcome == "outside")
+    return out
 
 
 def _row(name: str, e: Estimate, margin: float, outcome: str, what: str, *, drifted: bool) -> dict[str, Any]:

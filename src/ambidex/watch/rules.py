@@ -10,11 +10,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ambidex.bundle.reference import slots
 from ambidex.records import Column, Schema
 from ambidex.stats.claim import Claim, decide
 from ambidex.stats.distance import exact_share
-from ambidex.stats.estimate import Estimate, exact
+from ambidex.stats.estimate import exact
 from ambidex.watch.look import ColumnLook, Look
 from ambidex.watch.words import number, percents
 
@@ -30,7 +32,7 @@ class Broken:
 
     Attributes:
         column: Of which column.
-        rule: ``missing``, ``unseen``, ``not-a-number``, ``range`` or ``whole``.
+        rule: ``missing``, ``unseen``, ``not-a-number``, ``stuck``, ``range`` or ``whole``.
         count: Rows that break it.
         text: Column, count and limit in words.
     """
@@ -62,54 +64,73 @@ def broken_rules(
         for column in schema.columns
         for case in _cases(column, reference["columns"][column.name], look.columns[column.name])
     ]
-    each = alpha / max(1, sum(limit > 0 for *_, limit in cases))
+    each = alpha / max(1, sum(case.limit is not None for case in cases))
     broken = []
-    for column_name, rule, count, told, limit in cases:
-        name = f"{column_name} {rule}"
-        estimate = (
-            exact_share(count, look.rows, name=name, alpha=2 * each) if limit else _counted(name, count, look.rows)
-        )
-        claim = Claim(measure=name, relation="above", margin=limit, alpha=2 * each)
+    for case in cases:
+        name = f"{case.column} {case.rule}"
+        if case.limit is None:
+            estimate = exact(name, case.count, n=case.rows)
+            claim = Claim(measure=name, relation="above", margin=0.0)
+        else:
+            estimate = exact_share(case.count, case.rows, name=name, alpha=2 * each)
+            claim = Claim(measure=name, relation="above", margin=case.limit, alpha=2 * each)
         if decide(claim, estimate).outcome == "supported":
-            text = told
-            if limit:
-                text += f", limit {percents(limit, limit)[0]}"
-            broken.append(Broken(column_name, rule, count, f"{column_name}: {text}"))
+            broken.append(Broken(case.column, case.rule, case.count, f"{case.column}: {case.text}"))
     return broken
 
 
-def _counted(name: str, count: int, rows: int) -> Estimate:
-    return exact(name, count, n=rows)
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """A rule to try: ``count`` of ``rows`` against a limit on the share; None if none may be there at all."""
+
+    column: str
+    rule: str
+    count: int
+    rows: int
+    text: str
+    limit: float | None
 
 
-def _cases(column: Column, entry: Mapping[str, Any], look: ColumnLook) -> Iterator[tuple[str, str, int, str, float]]:
-    """(column, rule, count, words, limit on the share; 0 for what must not happen at all)."""
-    kinds = slots(entry)
+def _cases(column: Column, entry: Mapping[str, Any], look: ColumnLook) -> Iterator[_Case]:
+    name, kinds, limits = column.name, slots(entry), entry["limits"]
     rows = int(look.counts.sum())
     missing = int(look.counts[-1]) - look.not_numbers
     was = int(entry["counts"][-1]) / max(1, sum(entry["counts"]))
     old, new = percents(was, missing / max(1, rows))
-    yield column.name, "missing", missing, f"missing {old} → {new}", entry["limits"]["missing"]
+    text = f"missing {old} → {new}, limit {_percent(limits['missing'])}"
+    yield _Case(name, "missing", missing, rows, text, limits["missing"])
     if entry["kind"] == "category":
         unseen = int(look.counts[kinds.index("unseen")])
         shown = f" ({', '.join(repr(v[:40]) for v in look.new)})" if look.new else ""
-        share = percents(unseen / max(1, rows), entry["limits"]["unseen"])[0]
-        yield (
-            column.name,
-            "unseen",
-            unseen,
-            f"{share} of values never seen in training{shown}",
-            entry["limits"]["unseen"],
-        )
+        share, limit = percents(unseen / max(1, rows), limits["unseen"])
+        text = f"{share} of values never seen in training{shown}, limit {limit}"
+        yield _Case(name, "unseen", unseen, rows, text, limits["unseen"])
         return
-    odd = f"{look.not_numbers:,} cells are no number" + (f", such as {look.odd!r}" if look.odd else "")
-    yield column.name, "not-a-number", look.not_numbers, odd, entry["limits"]["not_numbers"]
+    odd = f", such as {look.odd!r}" if look.odd else ""
+    text = f"{look.not_numbers:,} cells are no number{odd}, limit {_percent(limits['not_numbers'])}"
+    yield _Case(name, "not-a-number", look.not_numbers, rows, text, limits["not_numbers"])
+    yield _stuck(name, entry, look)
     if column.low is not None or column.high is not None:
-        limits = f"{_end(column.low, '−∞')} to {_end(column.high, '∞')}"
         extreme = f", such as {number(look.extreme)}" if look.extreme is not None else ""
-        yield column.name, "range", look.outside, f"{look.outside:,} values outside {limits}{extreme}", 0.0
+        text = f"{look.outside:,} values outside {_end(column.low, '−∞')} to {_end(column.high, '∞')}{extreme}"
+        yield _Case(name, "range", look.outside, rows, text, None)
     if column.type == "integer":
-        yield column.name, "whole", look.fractions, f"{look.fractions:,} values are not whole numbers", 0.0
+        yield _Case(name, "whole", look.fractions, rows, f"{look.fractions:,} values are not whole numbers", None)
+
+
+def _stuck(name: str, entry: Mapping[str, Any], look: ColumnLook) -> _Case:
+    """All rows hold one value, which the mean rank cannot see if it is a middling one."""
+    there = look.counts[:-1]
+    n = int(there.sum())
+    usual = np.asarray(entry["counts"][:-1], dtype=float)
+    share = float(usual[int(there.argmax())] / usual.sum()) if usual.sum() else 1.0
+    value = "" if look.only is None else number(look.only)
+    text = f"stuck: all {n:,} values are {value}"
+    return _Case(name, "stuck", n if look.only is not None else 0, n, text, (1 + share) / 2)
+
+
+def _percent(share: float) -> str:
+    return percents(share, share)[0]
 
 
 def _end(limit: float | None, open_: str) -> str:
