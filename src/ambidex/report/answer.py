@@ -81,7 +81,8 @@ class Figure:
             ``bars`` (label, value: bars from 0), ``histogram`` (left, right, value).
         title: What it shows, as a noun phrase.
         subtitle: Unit, and what the intervals are.
-        unit: ``points`` (values are shares, shown times 100 as pts), ``share`` (shown as %), ``count`` or any unit text.
+        unit: ``points`` (values are shares, shown times 100 as pts), ``share`` (shown as %), ``count`` or
+            any unit text.
         rows: One dict a mark. ``clear`` (bool) False draws it grey ("unclear").
         sentence: One sentence that says the same, for people who cannot see it.
         less, more: Words at the two sides of zero, for effect-bars ("less churn", "more churn").
@@ -278,9 +279,7 @@ class Result:
         try:
             return object.__getattribute__(self, "data")[key]
         except KeyError:
-            raise AttributeError(
-                f"{self.verb} result has no {key!r}; it has {', '.join(self.data)}"
-            ) from None
+            raise AttributeError(f"{self.verb} result has no {key!r}; it has {', '.join(self.data)}") from None
 
     def to_dict(self) -> dict[str, Any]:
         """``data`` of the JSON contract."""

@@ -7,8 +7,9 @@ import re
 from typing import Any
 
 from ambidex.report.answer import Figure
-from ambidex.report.forms import MOST_ROWS, spec, value_text
+from ambidex.report.forms import MOST_ROWS, spec
 from ambidex.report.ink import COLOURS, FONT
+from ambidex.report.marks import value_text
 
 __all__ = ["MOST_ROWS", "altair_chart", "spec", "svg", "value_text"]
 
@@ -54,7 +55,7 @@ def svg(figure: Figure | dict[str, Any], *, narrow: bool = False) -> str:
     drawn = _TAG.sub(_clean, _EMPTY.sub("", drawn))
     width, height = re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', drawn)[0]
     body = drawn[drawn.index(">") + 1 :]
-    label = html.escape(shape.sentence or shape.title, quote=True)
+    label = html.escape((shape.sentence or shape.title).replace("`", ""), quote=True)
     return f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{label}" font-family="{FONT}">{body}'
 
 

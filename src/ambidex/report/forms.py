@@ -6,15 +6,15 @@ where it is drawn than where it is read.
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Any
 
 from ambidex.report.answer import Figure
 from ambidex.report.ink import COLOURS, FONT, clip, width_of, wrap
-from ambidex.report.words import count, fixed, share
+from ambidex.report.marks import alike, finite, tick_text, ticks, value_text
+from ambidex.report.words import count
 
-__all__ = ["MOST_ROWS", "spec", "value_text"]
+__all__ = ["MOST_ROWS", "spec"]
 
 MOST_ROWS = 30
 """Marks drawn in one picture; the table under it lists every row."""
@@ -24,51 +24,6 @@ _GUTTER = 280  # widest label column beside the marks: 32 characters on one line
 _LINE = 17  # height of a line of 13-px text
 
 Rows = list[dict[str, Any]]
-
-
-def value_text(value: float | None, figure: Figure, *, sign: bool | None = None, finer: int = 0) -> str:
-    """A value of the figure as shown: ``+31 pts``, ``11.9%``, ``7,043``.
-
-    Args:
-        value: In the figure's own unit (shares for ``points`` and ``share``).
-        figure: Gives unit and digits, so that all values of a picture have equally many.
-        sign: Show a plus; by default for differences.
-        finer: Digits more than in the picture, for tables.
-    """
-    if value is None or not math.isfinite(value):
-        return "–"
-    sign = figure.form == "effect-bars" or figure.unit == "points" if sign is None else sign
-    if figure.unit in ("points", "share"):
-        text = share(value, _digits(figure) + finer)
-        text = text.removesuffix("%") + " pts" if figure.unit == "points" else text
-    elif figure.unit == "count":
-        text = count(value)
-    else:
-        text = fixed(value, _places(figure) + finer * bool(_places(figure)))
-        text += f" {figure.unit}" if 0 < len(figure.unit) <= 4 else ""
-    nonzero = any(c in text for c in "123456789")
-    return "+" + text if sign and value > 0 and nonzero else text
-
-
-def _digits(figure: Figure) -> int:
-    """Decimals of percentages, for the whole picture."""
-    values = [abs(100 * v) for r in figure.rows if (v := _finite(r.get("value"))) is not None]
-    if figure.form == "interval-dots":
-        spread = max(values, default=0.0) - min(values, default=0.0)
-        return 2 if len(values) > 1 and 0 < spread < 1 else 1
-    told = [abs(100 * v) for r in figure.rows if r.get("clear", True) and (v := _finite(r.get("value")))] or values
-    if max(told, default=0.0) >= 10 and min(told) >= 1:
-        return 0
-    return 1 if max(told, default=0.0) >= 1 else 2
-
-
-def _places(figure: Figure) -> int:
-    """Decimals of other numbers: three significant digits of the largest, none for whole numbers."""
-    values = [abs(v) for r in figure.rows if (v := _finite(r.get("value"))) is not None]
-    largest = max(values, default=0.0)
-    if all(v == round(v) for v in values) or largest >= 100:
-        return 0
-    return min(6, max(0, 2 - math.floor(math.log10(largest))))
 
 
 def spec(figure: Figure, *, narrow: bool = False, titled: bool = False) -> dict[str, Any]:
@@ -131,13 +86,6 @@ def _config(titled: bool) -> dict[str, Any]:
 # The parts that the forms share ------------------------------------------------------------------
 
 
-def _finite(value: Any) -> float | None:
-    if value is None or isinstance(value, str):
-        return None
-    value = float(value)
-    return value if math.isfinite(value) else None
-
-
 def _layer(values: Rows, mark: str, encoding: dict[str, Any], **properties: Any) -> dict[str, Any]:
     return {"data": {"values": values}, "mark": {"type": mark, **properties}, "encoding": encoding}
 
@@ -156,10 +104,10 @@ def _rows(figure: Figure) -> Rows:
     """Rows with finite values, their interval (None where there is none) and their words."""
     out: Rows = []
     for row in figure.rows:
-        value = _finite(row.get("value"))
+        value = finite(row.get("value"))
         if value is None:
             continue
-        low, high = _finite(row.get("low")), _finite(row.get("high"))
+        low, high = finite(row.get("low")), finite(row.get("high"))
         clear = row.get("clear") is not False
         out.append(
             {**row, "label": str(row.get("label", "")), "value": value, "low": low, "high": high, "clear": clear}
@@ -253,7 +201,7 @@ def _effects(figure: Figure, width: float, narrow: bool) -> Drawn:
     height, labels = _place(rows, room=room, narrow=narrow, mark=12 if narrow else 16)
     low, high = _ends(rows, zero=True)
     pad = (high - low) * 0.03
-    low, high = low - pad, high + pad
+    low, high = _room_for_words(figure, low - pad, high + pad, plot, left, right)
     at_zero = left + plot * -low / (high - low)
     words, top = _directions(figure, width, left, at_zero)
 
@@ -286,6 +234,19 @@ def _effects(figure: Figure, width: float, narrow: bool) -> Drawn:
     return layers, height, (top, right, 4, left)
 
 
+def _room_for_words(
+    figure: Figure, low: float, high: float, plot: float, left: float, right: float
+) -> tuple[float, float]:
+    """Widen the range so that the words fit beside zero, where a third of the plot is enough for that."""
+    more = (width_of(f"{figure.more} →", 12) + 12 - right) / plot if figure.more else 0.0
+    less = (width_of(f"← {figure.less}", 12) + 12 - left) / plot if figure.less else 0.0
+    if 0 < more < 1 / 3:
+        high = max(high, -low * more / (1 - more))
+    if 0 < less < 1 / 3:
+        low = min(low, -high * less / (1 - less))
+    return low, high
+
+
 def _directions(figure: Figure, width: float, left: float, zero: float) -> tuple[list[dict[str, Any]], float]:
     """The words at the two sides of zero, beside each other or, where that is too tight, on two lines."""
     if not (figure.less or figure.more):
@@ -310,7 +271,7 @@ def _dots(figure: Figure, width: float, narrow: bool) -> Drawn:
     for r in rows:
         r["paint"] = COLOURS["c1" if r["clear"] else "unclear"]
         r["shown"] = value_text(r["value"], figure)
-        r["size"] = f"n = {count(r['n'])}" if _finite(r.get("n")) is not None else ""
+        r["size"] = f"n = {count(r['n'])}" if finite(r.get("n")) is not None and not alike(figure) else ""
     size_room = max((width_of(r["size"], 12) for r in rows), default=0)
     value_room = max((width_of(r["shown"], 13, bold=True) for r in rows), default=0)
     left = max(18, value_room / 2) if narrow else max(_gutter(rows, _GUTTER), value_room / 2)
@@ -322,7 +283,7 @@ def _dots(figure: Figure, width: float, narrow: bool) -> Drawn:
     low, high = low - pad, high + pad
     if figure.unit == "share" and rows:
         low, high = max(low, 0.0), min(high, 1.0) if high > 1 >= max(r["value"] for r in rows) else high
-    ticks = _ticks(low, high, 3 if narrow else 5)
+    steps = ticks(low, high, 3 if narrow else 5)
 
     def x(field: str) -> dict[str, Any]:
         return _x(field, low, high)
@@ -332,8 +293,10 @@ def _dots(figure: Figure, width: float, narrow: bool) -> Drawn:
     sizes = [
         {"text": r["size"], "y": r["first"] if narrow else r["y"], "ink": COLOURS["third"]} for r in rows if r["size"]
     ]
-    marks = [{"value": t, "top": 0, "foot": height} for t in ticks]
-    texts = [{"value": t, "text": _tick(t, ticks, figure), "y": height + 16, "ink": COLOURS["third"]} for t in ticks]
+    marks = [{"value": t, "top": 0, "foot": height} for t in steps]
+    texts = [
+        {"value": t, "text": tick_text(t, steps, figure), "y": height + 16, "ink": COLOURS["third"]} for t in steps
+    ]
     grid = {"x": x("value"), "y": _px("top"), "y2": {"field": "foot"}}
     line = {"x": x("low"), "x2": {"field": "high"}, "y": _px("y"), "color": _paint()}
     dot = {"x": x("value"), "y": _px("y"), "color": _paint()}
@@ -388,14 +351,14 @@ def _bars(figure: Figure, width: float, narrow: bool) -> Drawn:
 def _histogram(figure: Figure, width: float, narrow: bool) -> Drawn:
     rows: Rows = []
     for r in figure.rows:
-        start, end, value = _finite(r.get("left")), _finite(r.get("right")), _finite(r.get("value"))
+        start, end, value = finite(r.get("left")), finite(r.get("right")), finite(r.get("value"))
         if start is not None and end is not None and value is not None:
             paint = COLOURS["unclear" if r.get("clear") is False else "c1"]
             rows.append({"left": start, "right": end, "value": value, "paint": paint})
     low, high = (min(r["left"] for r in rows), max(r["right"] for r in rows)) if rows else (0.0, 1.0)
     high = high if high > low else low + 1
     top_value = max((r["value"] for r in rows), default=0) or 1.0
-    ups, ticks = _ticks(0, top_value, 4), _ticks(low, high, 4 if narrow else 8)
+    ups, steps = ticks(0, top_value, 4), ticks(low, high, 4 if narrow else 8)
     up_texts = [value_text(u, figure, sign=False) for u in ups]
     left = max((width_of(t, 12) for t in up_texts), default=0) + 14
     right, height = 24.0, 170.0 if narrow else 210.0
@@ -410,7 +373,7 @@ def _histogram(figure: Figure, width: float, narrow: bool) -> Drawn:
     heights = [height * (1 - u / top_value) for u in ups]
     grid = [{"y": y} for y in heights]
     texts = [{"text": t, "y": y, "ink": COLOURS["third"]} for t, y in zip(up_texts, heights, strict=True)]
-    feet = [{"value": t, "text": _tick(t, ticks, bare), "y": height + 16, "ink": COLOURS["third"]} for t in ticks]
+    feet = [{"value": t, "text": tick_text(t, steps, bare), "y": height + 16, "ink": COLOURS["third"]} for t in steps]
     across = {"x": {"value": 0}, "x2": {"value": width - left - right}, "y": _px("y")}
     bars = {"x": x("start"), "x2": {"field": "end"}, "y": _px("top"), "y2": {"field": "foot"}, "color": _paint()}
     layers = [
@@ -431,28 +394,3 @@ def _zero(rows: Rows, height: float, narrow: bool) -> Rows:
 
 def _kept(rows: Rows, *fields: str) -> Rows:
     return [{f: r[f] for f in fields} for r in rows]
-
-
-def _ticks(low: float, high: float, about: int) -> list[float]:
-    """Round numbers within the range: steps of 1, 2 or 5 times a power of ten."""
-    raw = (high - low) / max(1, about)
-    if not raw > 0 or not math.isfinite(raw):
-        return [low]
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(m * power for m in (1, 2, 5, 10) if m * power >= raw * 0.999)
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [round(i * step, 12) + 0.0 for i in range(first, last + 1)]
-
-
-def _tick(value: float, ticks: list[float], figure: Figure) -> str:
-    """A tick's text, as fine as the steps are; the subtitle says the unit of points."""
-    step = ticks[1] - ticks[0] if len(ticks) > 1 else 1.0
-    percent = figure.unit in ("share", "points")
-    digits = max(0, min(6, -math.floor(math.log10(100 * step if percent else step) + 1e-9)))
-    if not percent:
-        return fixed(value, digits)
-    text = share(value, digits)
-    if figure.unit == "points":
-        text = text.removesuffix("%")
-        return "+" + text if value > 0 else text
-    return text

@@ -94,6 +94,7 @@ def wrap(text: str, room: float, *, size: float, most: int) -> list[str]:
     ['Electronic check', 'or credit card']
     """
     clean = "".join(c if c.isprintable() else " " for c in text[:2000])
+    room += 0.01  # a room computed from this very width must hold it
     lines = _lines(clean, room, size, most)
     if len(lines) > most:
         return [*lines[: most - 1], clip(f"{lines[most - 1]}…", room - 1, size).replace("……", "…")]

@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ambidex.report.view import Grid, Section, View, view
+from ambidex.report.grids import Grid
+from ambidex.report.view import Section, View, view
 
 __all__ = ["markdown"]
 
@@ -91,9 +92,13 @@ def _table(grid: Grid) -> list[str]:
 
 
 def _safe(text: str) -> str:
-    """Text as text: markup characters escaped, one line."""
-    one = _MARKUP.sub(r"\\\1", " ".join(text.split()))
-    return _STARTS.sub(lambda start: start[0] + "\\" if start[0].isdigit() else "\\" + start[0], one)
+    """Text as text, on one line: markup characters escaped, except inside backticks that pair up."""
+    one = " ".join(text.split())
+    parts = one.split("`")
+    if len(parts) % 2 == 0 or "" in parts[1::2]:
+        parts = [one]
+    told = ["`" + p.replace("|", "\\|") + "`" if i % 2 else _MARKUP.sub(r"\\\1", p) for i, p in enumerate(parts)]
+    return _STARTS.sub(lambda start: start[0] + "\\" if start[0].isdigit() else "\\" + start[0], "".join(told))
 
 
 def _code(text: str) -> str:

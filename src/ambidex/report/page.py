@@ -60,7 +60,7 @@ def _page(answers: Sequence[StoredAnswer], most: int) -> str:
     script = _asset("report.js")
     page: str = _template("page.html.jinja").render(
         answers=views,
-        title=views[0].question if len(views) == 1 else f"Answers to {len(views)} questions",
+        title=views[0].question.replace("`", "") if len(views) == 1 else f"Answers to {len(views)} questions",
         style=_markup(style),
         script=_markup(script),
         style_hash=_markup(_hash(style)),
@@ -157,7 +157,9 @@ def _asset(name: str) -> str:
 def _template(name: str) -> Any:
     from jinja2 import Environment
 
-    return Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(_asset(name))
+    house = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    house.filters["code"] = _code
+    return house.from_string(_asset(name))
 
 
 def _markup(text: str) -> Any:
@@ -165,6 +167,17 @@ def _markup(text: str) -> Any:
     from markupsafe import Markup
 
     return Markup(text)  # noqa: S704  # assets of the package, hashes, and pictures that the renderer escaped
+
+
+def _code(text: str) -> Any:
+    """Text with what stands between backticks, such as a column's name, set as code."""
+    from markupsafe import Markup
+
+    parts = text.split("`")
+    if len(parts) % 2 == 0 or "" in parts[1::2]:
+        return text
+    code = Markup("<code>{}</code>")
+    return Markup("").join(code.format(part) if i % 2 else part for i, part in enumerate(parts))
 
 
 def _hash(text: str) -> str:
