@@ -38,7 +38,9 @@ MONEY_NAME = re.compile(
     r"|payment|(?:^|_)(?:bill|usd|eur|gbp|sales|profit|value|money|limit_bal)(?:_|$|\d)|[$€£]"
 )
 
-NOT_MONEY = re.compile(r"idx|index|score|rate|ratio|type|flag|count|method|date|day|month|payments$|share|percent|%")
+NOT_MONEY = re.compile(
+    r"idx|index|score|ratio|percent|%|(?:^|_)(?:rate|type|flag|count|method|date|days?|month|payments|share)(?:_|$)"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ PACKAGES = ("ambidex", "numpy", "scipy", "pyarrow", "duckdb")
 
 
 def record(table: Table, *, verb: str, options: Mapping[str, Any], seed: int | None = None) -> dict[str, Any]:
-    """Data fingerprint, rows, options, seed, versions, command and origin of the data.
+    """Data fingerprint, rows, options, seed, versions, command, origin of the data, and the caller's kind of table.
 
     Args:
         table: The table that was asked.
@@ -43,6 +43,7 @@ def record(table: Table, *, verb: str, options: Mapping[str, Any], seed: int | N
         "versions": {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},
         "command": command_line(table, verb, given),
         "origin": dict(table.origin),
+        "caller": table.caller,
     }
 
 
