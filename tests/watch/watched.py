@@ -20,9 +20,8 @@ SHARES = (0.5, 0.3, 0.15, 0.05)
 def schema(numbers: int = 3, categories: int = 2, **changes: Any) -> Schema:
     names = [Column(name=f"n{i}", type="float", nullable=True) for i in range(numbers)]
     names += [Column(name=f"c{i}", type="category", nullable=True, levels=tuple(LEVELS)) for i in range(categories)]
-    return Schema(
-        columns=tuple(names), target="left", task="binary", classes=("no", "yes"), **{"key": "customer", **changes}
-    )
+    given = {"task": "binary", "classes": ("no", "yes"), "key": "customer", **changes}
+    return Schema(columns=tuple(names), target="left", **given)
 
 
 def columns(rng: np.random.Generator, n: int, of: Schema, *, shift: float = 0.0, moved: int = 0) -> dict[str, Any]:
