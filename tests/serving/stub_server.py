@@ -77,7 +77,7 @@ class StubRegistry:
 
 
 def main(folder: str, port: str, workers: str, limits: str = "{}") -> int:
-    from ambidex.serving.http import Limits
+    from ambidex.serving.messages import Limits
     from ambidex.serving.supervisor import run
 
     place = Path(folder)

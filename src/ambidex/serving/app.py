@@ -17,9 +17,10 @@ from msgspec import Meta
 from ambidex.data.frames import Frame
 from ambidex.errors import AmbidexError, DataError, did_you_mean
 from ambidex.serving.decode import Rows, read_json
-from ambidex.serving.http import Answer, Connection, Request, refusal
+from ambidex.serving.http import Connection
 from ambidex.serving.loader import Models, Served
 from ambidex.serving.log import Ids, PredictionLog, Report, utc
+from ambidex.serving.messages import Answer, Request, refusal
 from ambidex.serving.problems import HttpRefusal, internal, shortened
 
 __all__ = ["App"]
@@ -167,24 +168,10 @@ class App:
         ids = self._ids.take(len(scores))
         at = utc()
         model, version = served.model, served.number
-        self._log.add(
-            model,
-            [
-                Frame.encode(
-                    {
-                        "at": at,
-                        "model": model,
-                        "version": version,
-                        "id": identity,
-                        "row": row,
-                        "riders": riders,
-                        "p": p,
-                        "source": "http",
-                    }
-                )  # fmt: skip
-                for identity, row, riders, p in zip(ids, rows.inputs, rows.riders, scores, strict=True)
-            ],
-        )
+        said = {"at": at, "model": model, "version": version, "source": "http"}
+        parts = zip(ids, rows.inputs, rows.riders, scores, strict=True)
+        frames = [Frame.encode({**said, "id": n, "row": row, "riders": riders, "p": p}) for n, row, riders, p in parts]
+        self._log.add(model, frames)
         answer: dict[str, Any] = {"model": model, "version": version, "predictions": scores, "ids": ids}
         if served.schema.task == "binary":
             negative, positive = served.schema.classes
@@ -257,7 +244,8 @@ def _label(label: Any, index: int, served: Served) -> Any:
                 return spelling
         raise DataError(
             "data.no-label",
-            f"label {index} is {shortened(label)}, no class of {served.model}{did_you_mean(text[:100], schema.classes)}",
+            f"label {index} is {shortened(label)}, no class of {served.model}"
+            + did_you_mean(text[:100], schema.classes),
             where=f"label {index}",
             found=f"the classes are {', '.join(schema.classes)}",
             do="write the labels as in training",
@@ -292,19 +280,19 @@ def _json_only(request: Request) -> None:
     origin may send such a body without asking."""
     coding = request.fields.get(b"content-encoding", b"").strip().lower()
     if coding not in (b"", b"identity"):
+        said = shortened(coding.decode("latin-1"), 40)
         raise HttpRefusal(
-            "http.media-type", f"Content-Encoding {shortened(coding.decode('latin-1'), 40)} is not accepted", status=415,
+            "http.media-type", f"Content-Encoding {said} is not accepted", status=415,
             headers={"Accept-Encoding": "identity"}, do="send the body as it is, without Content-Encoding",
         )  # fmt: skip
     media, _, rest = request.fields.get(b"content-type", b"").decode("latin-1").lower().partition(";")
-    media = media.strip()
-    charset = rest.replace(" ", "").replace('"', "")
+    media, charset = media.strip(), rest.replace(" ", "").replace('"', "")
     fits = media == "application/json" or (media == "" and b"origin" not in request.fields)
     if not fits or (charset.startswith("charset=") and charset not in ("charset=utf-8", "charset=utf8")):
-        said = f"{media}; {rest.strip()}" if fits else media
+        said = shortened(f"{media}; {rest.strip()}" if fits else media, 60) if media else "of no stated type"
         raise HttpRefusal(
-            "http.media-type", f"the body is {shortened(said, 60) if said else 'of no stated type'}; accepted is application/json",
-            status=415, headers={"Accept": "application/json"}, do="send Content-Type: application/json (UTF-8)",
+            "http.media-type", f"the body is {said}; accepted is application/json in UTF-8", status=415,
+            headers={"Accept": "application/json"}, do="send Content-Type: application/json",
         )  # fmt: skip
 
 

@@ -30,7 +30,7 @@ from ambidex.errors import DataError, UsageError, did_you_mean
 from ambidex.records import Column, Schema
 from ambidex.serving.problems import SHOWN, Fault, HttpRefusal, RowFaults, shortened
 
-__all__ = ["ROWS", "Rows", "RowDecoder"]
+__all__ = ["ROWS", "RowDecoder", "Rows"]
 
 ROWS = 10_000
 """Rows of one request, at most; ``ambidex score`` takes tables."""
@@ -329,7 +329,7 @@ def _kind_of(value: Any) -> str:
         return "null"
     if isinstance(value, _TooLarge | int | float):
         return "a number"
-    return {str: "text", list: "an array", dict: "an object"}.get(type(value), "something else")
+    return "text" if isinstance(value, str) else "an array" if isinstance(value, list) else "an object"
 
 
 def _text(value: Any) -> str:

@@ -8,137 +8,21 @@ that tick was written (``Outbox``).
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
-from email.utils import formatdate
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
 import httptools
 
 from ambidex.errors import AmbidexError
-from ambidex.serving.problems import PROBLEM, HttpRefusal, document
+from ambidex.serving.messages import Answer, Limits, Request, refusal
+from ambidex.serving.outbox import Outbox
+from ambidex.serving.problems import HttpRefusal
 
-__all__ = ["Answer", "Connection", "Gate", "Handler", "Limits", "Outbox", "Request", "refusal"]
+__all__ = ["Connection", "Gate", "Handler"]
 
-JSON = b"application/json"
 _LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPStatus}
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one caller may take of the server.
-
-    Attributes:
-        head_bytes: Request line and field lines together.
-        head_s: Seconds from a request's first byte to the end of its head.
-        body_bytes: Body, after its chunks are joined.
-        body_s: Seconds for the body.
-        idle_s: Seconds an idle connection is kept.
-        write_s: Seconds a caller may leave its answers unread.
-        linger_s: Seconds in which what a refused caller still sends is thrown away, so that it reads its answer.
-        connections: Open at a time in one worker; more are told to come back.
-        drain_s: Seconds for requests under way once the server was told to stop.
-    """
-
-    head_bytes: int = 16 << 10
-    head_s: float = 10.0
-    body_bytes: int = 10 << 20
-    body_s: float = 30.0
-    idle_s: float = 75.0
-    write_s: float = 30.0
-    linger_s: float = 2.0
-    connections: int = 800
-    drain_s: float = 10.0
-
-
-@dataclass(slots=True)
-class Request:
-    """A request, whole. ``fault`` is set if it broke a rule; then only that is answered."""
-
-    method: str
-    path: str
-    fields: Mapping[bytes, bytes]
-    body: bytes
-    keep_alive: bool
-    fault: AmbidexError | None = None
-
-
-@dataclass(slots=True)
-class Answer:
-    """An answer.
-
-    Attributes:
-        status: HTTP status.
-        body: Bytes, a JSON object.
-        media: Its media type.
-        headers: Further field lines.
-        logged_as: Model whose log holds this answer's rows; if that cannot be written the answer says so.
-    """
-
-    status: int
-    body: bytes
-    media: bytes = JSON
-    headers: Mapping[str, str] = field(default_factory=dict)
-    logged_as: str | None = None
-
-
-def refusal(error: AmbidexError, *, incident: str | None = None) -> Answer:
-    """An error as an answer."""
-    problem = document(error, incident=incident)
-    return Answer(problem.status, problem.body, PROBLEM, problem.headers)
-
-
-class Outbox:
-    """Collects the answers of a loop tick and sends them after the log was written.
-
-    Args:
-        loop: The event loop.
-        write_log: Writes the frames of this tick; returns the models whose frames could not be written.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, write_log: Callable[[], Collection[str]]) -> None:
-        self._loop = loop
-        self._write_log = write_log
-        self._waiting: list[tuple[Connection, Answer | None, bytes, bool]] = []
-        self._date = (0, b"")
-
-    def put(self, connection: Connection, answer: Answer | None, head: bytes, *, body: bool = True) -> None:
-        """Queue an answer (None: bytes that stand for themselves, such as ``100 Continue``)."""
-        if not self._waiting:
-            self._loop.call_soon(self.flush)
-        self._waiting.append((connection, answer, head, body))
-
-    def flush(self) -> None:
-        """Write the log, then the answers, each connection's in one write."""
-        waiting, self._waiting = self._waiting, []
-        if not waiting:
-            return
-        lost = self._write_log()
-        parts: dict[Connection, list[bytes]] = {}
-        date = self._date_line()
-        for connection, answer, head, with_body in waiting:
-            out = parts.setdefault(connection, [])
-            if answer is None:
-                out.append(head)
-                continue
-            body = answer.body
-            if lost and answer.logged_as in lost:
-                body = body[:-1] + b',"logged":false}'
-            out.append(b"%b%bcontent-length: %d\r\n\r\n" % (head, date, len(body)))
-            if with_body:
-                out.append(body)
-        for connection, out in parts.items():
-            connection.send(b"".join(out))
-
-    def _date_line(self) -> bytes:
-        now = int(time.time())
-        if now != self._date[0]:
-            self._date = (now, f"date: {formatdate(now, usegmt=True)}\r\n".encode())
-        return self._date[1]
-
 
 Handler = Callable[[Request, "Connection"], None]
 """Answers a request by ``connection.answer``, at once or later; it does not raise."""
@@ -265,9 +149,7 @@ class Connection(asyncio.Protocol):
         if self._in_message and not self._last:
             self._refuse(HttpRefusal("http.malformed", "the request ends before it is whole", status=400))
             self._pump()
-        if self._current is None and not self._queue and not self._unsent:
-            return False
-        return True
+        return bool(self._current or self._queue or self._unsent)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._gate.connections.discard(self)

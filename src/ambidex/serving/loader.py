@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from ambidex.errors import AmbidexError, DataError, NotFound, Refused, did_you_mean, nearest
 from ambidex.ports import Scorer
@@ -190,7 +190,7 @@ class Models:
                 "data.no-pointer", f"{ref[:40]!r} names no version of {model}",
                 found=f"a number, or {', '.join(POINTERS)}", do=f"POST to {live.ref}, or to {model}",
             )  # fmt: skip
-        held = self._cache.get(model, {}).get(number)
+        held = self._held(model, number)
         if held is not None:
             self._cache[model].move_to_end(number)
             done(held)
@@ -253,7 +253,7 @@ class Models:
                 self._follow_to(model, number)
 
     def _follow_to(self, model: str, number: int) -> None:
-        held = self._cache.get(model, {}).get(number)
+        held = self._held(model, number)
         if held is not None:
             self._switch(held)
             return
@@ -302,6 +302,10 @@ class Models:
         self._report(
             "version.live", {"model": served.model, "version": served.number, "was": was.number if was else None}
         )
+
+    def _held(self, model: str, number: int) -> Served | None:
+        held = self._cache.get(model)
+        return None if held is None else held.get(number)
 
     def _keep(self, served: Served) -> None:
         held = self._cache.setdefault(served.model, OrderedDict())

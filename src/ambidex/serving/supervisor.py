@@ -8,8 +8,6 @@ that waits to be accepted survives the death of a worker.
 from __future__ import annotations
 
 import ctypes
-import errno
-import ipaddress
 import os
 import resource
 import selectors
@@ -27,9 +25,10 @@ import msgspec
 
 from ambidex import errors
 from ambidex.errors import AmbidexError, EnvironmentProblem, UsageError
-from ambidex.serving.http import Limits
+from ambidex.serving.address import address_of, bind, cannot_listen
 from ambidex.serving.loader import Registry
 from ambidex.serving.log import utc
+from ambidex.serving.messages import Limits
 
 __all__ = ["run"]
 
@@ -77,62 +76,12 @@ def run(
     """
     if not 1 <= workers <= MOST_WORKERS:
         raise UsageError("usage.value", f"cannot run {workers} workers", found=f"1 to {MOST_WORKERS}", do="--workers 1")
-    family, address = _address(host, port)
-    listener = _bind(family, address, host, port)
+    family, address = address_of(host, port)
+    listener = bind(family, address, host, port)
     try:
         _Family(make_models, listener, workers, log_folder, ready, limits or Limits(), host).run()
     finally:
         listener.close()
-
-
-def _address(host: str, port: int) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
-    if not 0 <= port <= 65535:
-        raise UsageError(
-            "usage.value",
-            f"there is no port {port}",
-            where="--port",
-            found="ports go from 0 to 65535",
-            do="--port 8377",
-        )
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except (OSError, UnicodeError):
-        raise UsageError(
-            "usage.value", f"{host[:80]!r} is no address of this machine", where="--host", do="--host 127.0.0.1"
-        ) from None
-    found.sort(key=lambda entry: entry[0] != socket.AF_INET)
-    if not host or not all(ipaddress.ip_address(str(entry[4][0]).partition("%")[0]).is_loopback for entry in found):
-        raise EnvironmentProblem(
-            "env.public-bind",
-            f"{host or 'every address'} can be reached from other machines, and no token is set",
-            where="--host",
-            found="without a token the server listens on this machine only",
-            do="set a token, or bind to 127.0.0.1: --host 127.0.0.1",
-        )
-    return found[0][0], found[0][4]
-
-
-def _bind(family: socket.AddressFamily, address: tuple[Any, ...], host: str, port: int) -> socket.socket:
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-    except OSError as error:
-        listener.close()
-        raise _cannot_listen(error, host, port) from error
-    return listener
-
-
-def _cannot_listen(error: OSError, host: str, port: int) -> AmbidexError:
-    if error.errno == errno.EADDRNOTAVAIL:
-        return UsageError(
-            "usage.value", f"{host!r} is no address of this machine", where="--host", do="--host 127.0.0.1"
-        )
-    if error.errno == errno.EADDRINUSE:
-        said = f"port {port} on {host} is taken: another process listens there"
-    else:
-        said = f"cannot listen on port {port} of {host}: {error.strerror}"
-    return EnvironmentProblem("env.port-taken", said, where="--port", do=f"--port {port + 1 if port < 65535 else 8377}")
 
 
 @dataclass(slots=True)
@@ -288,7 +237,7 @@ class _Family:
         try:
             self._listener.listen(BACKLOG)
         except OSError as error:
-            raise _cannot_listen(error, self._host, self._listener.getsockname()[1]) from error
+            raise cannot_listen(error, self._host, self._listener.getsockname()[1]) from error
         self._listening = True
         refs: dict[str, None] = {}
         for worker in self._workers.values():

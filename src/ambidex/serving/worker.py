@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from ambidex.serving.app import App
-from ambidex.serving.http import Gate, Limits, Outbox
+from ambidex.serving.http import Gate
 from ambidex.serving.loader import Models, Registry
 from ambidex.serving.log import PredictionLog, Report
+from ambidex.serving.messages import Limits
+from ambidex.serving.outbox import Outbox
 
 __all__ = ["serve"]
 
