@@ -119,7 +119,7 @@ def test_reading_order():
         "What we suggest doing",
         "What we do not know",
         "How this was made",
-        "ambidex drivers telco_customer_churn.csv",
+        "telco_customer_churn.csv</span> <span>--target",
         "5f1c09e2a77b4d10",
         "Details: all estimates",
     ]
@@ -332,3 +332,10 @@ def test_it_prints(tmp_path):
     pages = len(re.findall(rb"/Type\s*/Page\b", data))
     assert 2 <= pages <= 5
     assert re.search(rb"/MediaBox\s*\[\s*0 0 59[45]\.?\d* 84[12]", data)  # A4
+
+
+def test_column_names_between_backticks_are_code():
+    page = page_html([{"headline": "`a<b>` has 3 blanks, `c` none.", "question": "Is `a` odd?"}])
+    assert "<code>a&lt;b&gt;</code> has 3 blanks, <code>c</code> none." in page
+    assert "<title>Is a odd?</title>" in page
+    assert "one ` alone" in page_html([{"headline": "one ` alone"}])
