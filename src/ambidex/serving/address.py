@@ -28,7 +28,7 @@ def address_of(host: str, port: int) -> tuple[socket.AddressFamily, tuple[Any, .
             do="--port 8377",
         )
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError):
         raise UsageError(
             "usage.value", f"{host[:80]!r} is no address of this machine", where="--host", do="--host 127.0.0.1"
