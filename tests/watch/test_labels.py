@@ -46,6 +46,11 @@ def test_by_key_the_newest_prediction_of_it() -> None:
     assert [f["id"] for f in found.payloads] == ["p3"]
 
 
+def test_the_newest_is_told_by_time_not_by_place() -> None:
+    log = [prediction("new", "k1", "2026-02-09T00:00:00Z"), prediction("old", "k1", "2026-02-01T00:00:00Z")]
+    assert [f["id"] for f in match({"who": ["k1"], "left": ["yes"]}, log).payloads] == ["new"]
+
+
 def test_giving_the_table_twice_changes_nothing() -> None:
     rows = {"who": ["p1", "k2"], "left": ["yes", "no"]}
     first = match(rows)

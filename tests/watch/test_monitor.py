@@ -76,7 +76,7 @@ def test_no_arrivals_no_bet() -> None:
 def test_before_the_first_prediction() -> None:
     _, then, of = world(3)
     state, report = run(then, of, new_state(1), Arrivals())
-    assert state == new_state(1)
+    assert state == new_state(1) | {"limits": [0.02, 0.02]}
     assert report.columns == []
     assert report.text == "no prediction has been logged yet"
 
@@ -217,6 +217,14 @@ def test_numbers_are_judged_on_the_scaled_error() -> None:
     assert loss_of(of, loss, 10.0, "much") is None
     assert loss_limit(loss, 0.02, task="regression") == pytest.approx((0.31859, 0.33859), abs=1e-5)
     assert loss_limit(loss | {"spread": None}, 0.02, task="regression") is None
+
+
+def test_another_margin_starts_the_evidence_again() -> None:
+    rng, then, of = world(15)
+    state, _ = run(then, of, new_state(1), Arrivals(frames=frames(columns(rng, 300, of))))
+    state, report = run(then, of, state, Arrivals(frames=frames(columns(rng, 300, of))), 1, margin=0.9)
+    assert sum(state["inputs"]["n0"]["total"]) == 300
+    assert {c["margin"] for c in report.columns} == {0.9}
 
 
 def test_budget_and_looks_are_checked() -> None:

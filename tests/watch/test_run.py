@@ -24,7 +24,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     kept = reference(rng, of, 4_000, scores=rng.uniform(0.1, 0.5, 4_000), losses=losses)
     workspace = create(tmp_path / "quiet", clock=lambda: NOON)
     workspace.store.register(model="churn", digest="d" * 64, data="a", code="b", key="a:b", summary={})
-    monkeypatch.setattr(run, "open_bundle", lambda *_, **__: SimpleNamespace(reference=kept, schema=of))
+    monkeypatch.setattr(run, "open_bundle", lambda *_, **__: SimpleNamespace(reference=kept, schema=of, evaluation={}))
     return workspace
 
 

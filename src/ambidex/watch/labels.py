@@ -73,7 +73,7 @@ def match_labels(
     ids, labels = table.text(table.require(id)), table.text(table.require(label))
     checked = [None if v is None else _checked(table, schema, label, i, v) for i, v in enumerate(labels)]
     model: dict[str, str] = {}
-    by_key: dict[str, str] = {}
+    by_key: dict[str, tuple[str, str]] = {}
     given: dict[str, str] = {}
     for frame in frames:
         name = str(frame.get("id"))
@@ -83,7 +83,8 @@ def match_labels(
         model[name] = str(frame.get("model", ""))
         key = (frame.get("riders") or {}).get(schema.key) if schema.key else None
         if key is not None:
-            by_key[label_text(key)] = name
+            made = (str(frame.get("at", "")), name)  # files of the log come in the order of their names, not of time
+            by_key[label_text(key)] = max(made, by_key.get(label_text(key), made))
     wanted: dict[str, str] = {}
     unknown: list[str] = []
     repeated = unlabelled = 0
@@ -91,7 +92,7 @@ def match_labels(
         if value is None or outcome is None:
             unlabelled += 1
             continue
-        found = value if value in model else by_key.get(value)
+        found = value if value in model else by_key.get(value, ("", None))[1]
         if found is None:
             unknown.append(value)
             continue

@@ -22,7 +22,7 @@ from ambidex.watch import evidence, harm
 from ambidex.watch.log import Arrivals, moment
 from ambidex.watch.look import ColumnLook, Look, look_at_rows
 from ambidex.watch.rules import broken_rules
-from ambidex.watch.words import distance, move, plain
+from ambidex.watch.words import distance, move, plain, span
 
 __all__ = ["Report", "acknowledge", "monitor_pass", "new_state"]
 
@@ -90,7 +90,8 @@ class Report:
 def new_state(version: int) -> State:
     """A version before its first pass; plain JSON, as every later state."""
     return {
-        "version": version, "looks": 0, "rows": 0, "labels": 0, "inputs": {}, "harm": harm.harm_state(),
+        "version": version, "looks": 0, "rows": 0, "labels": 0, "limits": None, "inputs": {},
+        "harm": harm.harm_state(),
         "alerts": [], "closed": [], "opened": 0,
     }  # fmt: skip
 
@@ -132,6 +133,8 @@ def monitor_pass(
     rate = min(budget / looks_a_year, 0.5)
     when = now.isoformat(timespec="seconds").replace("+00:00", "Z")
     new: State = {**state, "alerts": [dict(a) for a in state["alerts"]], "inputs": dict(state["inputs"])}
+    if new["limits"] != [margin, tolerance]:  # evidence against another limit says nothing about this one
+        new |= {"limits": [margin, tolerance], "inputs": {}, "harm": harm.harm_state()}
     opened: list[str] = []
     began = when
     if arrivals.frames:
@@ -295,6 +298,8 @@ def _harm(
     )
     if labels["coverage"] is not None:
         text += f", coverage {labels['coverage']:.0%}"
+    if labels["lag_s"]:
+        text += f", lag {span(labels['lag_s'])}"
     since = state["harm"]["window"]["since"] or when
     figures = {"loss": _loss(verdict, limits)}
     state["harm"] = harm.harm_state()

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from ambidex.bundle.reference import labels_of, quantile_of, share
 
-__all__ = ["distance", "move", "number", "p_text", "part_names", "percents", "plain"]
+__all__ = ["distance", "move", "number", "p_text", "part_names", "percents", "plain", "span"]
 
 
 def number(x: float) -> str:
@@ -53,6 +53,18 @@ def plain(x: float) -> str:
     """
     text = f"{x:.3f}"
     return (text[1:] if text.startswith("0.") else text).replace("-", "−")
+
+
+def span(seconds: float) -> str:
+    """How long, in one unit.
+
+    >>> span(6.2 * 86400), span(0.4), span(7200)
+    ('6 d', '0 s', '2 h')
+    """
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def p_text(p: float | None) -> str:
