@@ -7,10 +7,10 @@ import math
 
 import pytest
 
-from ambidex.report import ink, words
+from ambidex.report import charts, forms, frame, grids, ink, marks, page, view, words
 
 
-@pytest.mark.parametrize("module", [words, ink])
+@pytest.mark.parametrize("module", [words, ink, charts, forms, frame, grids, marks, page, view])
 def test_examples(module):
     assert doctest.testmod(module).failed == 0
 

@@ -84,7 +84,7 @@ def _section(s: Section, level: str) -> list[str]:
 
 def _table(grid: Grid) -> list[str]:
     def row(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(_safe(c) or " " for c in cells) + " |"
+        return "| " + " | ".join(_inline(c) or " " for c in cells) + " |"
 
     marks = "| " + " | ".join("---" if words else "---:" for words in grid.left) + " |"
     note = ["", _safe(grid.note)] if grid.note else []
@@ -92,13 +92,18 @@ def _table(grid: Grid) -> list[str]:
 
 
 def _safe(text: str) -> str:
+    """``_inline``, and nothing at its start that opens a list, a heading or a quotation."""
+    return _STARTS.sub(lambda start: start[0] + "\\" if start[0].isdigit() else "\\" + start[0], _inline(text))
+
+
+def _inline(text: str) -> str:
     """Text as text, on one line: markup characters escaped, except inside backticks that pair up."""
     one = " ".join(text.split())
     parts = one.split("`")
     if len(parts) % 2 == 0 or "" in parts[1::2]:
         parts = [one]
     told = ["`" + p.replace("|", "\\|") + "`" if i % 2 else _MARKUP.sub(r"\\\1", p) for i, p in enumerate(parts)]
-    return _STARTS.sub(lambda start: start[0] + "\\" if start[0].isdigit() else "\\" + start[0], "".join(told))
+    return "".join(told)
 
 
 def _code(text: str) -> str:

@@ -24,7 +24,7 @@ def value_text(value: float | None, figure: Figure, *, sign: bool | None = None,
         return "–"
     sign = figure.form == "effect-bars" or figure.unit == "points" if sign is None else sign
     if figure.unit in ("points", "share"):
-        text = share(value, _digits(figure) + finer)
+        text = share(value, min(2, _digits(figure) + finer))
         text = text.removesuffix("%") + " pts" if figure.unit == "points" else text
     elif figure.unit == "count":
         text = count(value)
