@@ -176,7 +176,7 @@ def _widened(model: dict[str, Any], at_least: Schema | None) -> dict[str, Any]:
 def _golden(scorer: Scorer, columns: Mapping[str, Any], rows: int) -> dict[str, Any]:
     """Held-out rows, evenly spaced, and the awkward ones: missing, never seen, far outside."""
     chosen = np.unique(np.linspace(0, rows - 1, num=min(rows, GOLDEN_ROWS)).astype(int))
-    golden = rows_of(columns, scorer.schema.relaxed(), [int(i) for i in chosen])
+    golden = rows_of(columns, scorer.schema, [int(i) for i in chosen])
     base = golden[0]
     for column in scorer.schema.columns:
         if column.nullable:
@@ -184,6 +184,6 @@ def _golden(scorer: Scorer, columns: Mapping[str, Any], rows: int) -> dict[str, 
         if column.type == "category":
             golden.append({**base, column.name: "never seen before"})
         else:
-            golden += [{**base, column.name: extreme} for extreme in (0.0, -1e12, 1e12)]
+            golden += [{**base, column.name: extreme} for extreme in (0, -(10**12), 10**12)]
     golden = [json.loads(canonical(row)) for row in golden]
     return {"rows": golden, "expected": [scorer.score(row) for row in golden]}
