@@ -214,7 +214,6 @@ CODES: dict[str, str] = {
     "usage.source": "`package` cannot read this kind of source.",
     "usage.config": "ambidex.toml holds an unknown key or a value of the wrong type.",
     "usage.code": "There is no such error code.",
-    "usage.confirm": "This changes something that cannot be taken back; repeat it with --yes.",
     # data, exit 3
     "data.no-file": "There is no such file. The nearest name in that folder is suggested.",
     "data.not-a-file": "The path is a device, pipe or socket. Tables are regular files.",

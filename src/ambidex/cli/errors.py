@@ -99,7 +99,9 @@ def as_ours(error: BaseException, argv: Sequence[str], verb: str) -> AmbidexErro
         return EnvironmentProblem(
             "env.interrupted",
             "stopped",
-            found="what was finished before is saved, what was under way is not",
+            found="every request that was answered is in the prediction log"
+            if verb == "serve"
+            else "what was finished before is saved, what was under way is not",
             do=command(argv),
         )
     if isinstance(error, OSError) and error.errno in _FULL:
