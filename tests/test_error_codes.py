@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 
-from support import ROOT
-
 from ambidex.errors import CODES, AmbidexError, InternalError, UsageError, explain
+from support import ROOT
 
 SOURCES = ROOT / "src" / "ambidex"
 CODE = re.compile(r'"((?:usage|data|check|env|http|internal)\.[a-z]+(?:-[a-z]+)*)"')
