@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 import importlib.util
+import itertools
 import json
 import os
 import shutil
@@ -30,6 +31,7 @@ from ambidex.workspace import create
 __all__ = ["run"]
 
 MODEL = "quiet"
+FOLLOW_SECONDS = 10.0
 RAND_NOTES = (
     (
         "repeated-people",
@@ -161,9 +163,7 @@ def _walk(verbs: ModuleType, story: Story, folder: Path, road: Road) -> None:
         made = verbs.package(answer.name, name=name, at=at)
         line(f"{name}@{made.version} in packages/{name}, equal on {count(made.equal)} of {count(made.of)} rows")
     with road.step("test") as line:
-        tested = verbs.test(f"{name}@1", at=at)
-        line(f"{sum(c['passed'] for c in tested.checks)} of {len(tested.checks)} contract checks passed",
-             mark="✓" if tested.passed else "■")  # fmt: skip
+        line(*_tested(verbs.test(f"{name}@1", at=at)))
     with road.step("gate") as line:
         line(*_gate(verbs.gate(f"{name}@1", at=at)))
     with road.step("promote") as line:
@@ -186,7 +186,7 @@ def _walk(verbs: ModuleType, story: Story, folder: Path, road: Road) -> None:
         server.stop()
     with road.step("next") as line:
         advice = verbs.next(at=at)
-        line(advice.lines[0][1], mark=advice.lines[0][0])
+        line(f"{advice.lines[0][1]}; {advice.why}", mark=advice.lines[0][0])
         line(f"first task: {advice.first_task['what']}, {advice.first_task['command']}", mark=" ")
 
 
@@ -218,6 +218,8 @@ def _new_data(
         line(step.lines[0][1], mark=step.lines[0][0])
     if step.version is None:
         return
+    with road.step("test") as line:
+        line(*_tested(verbs.test(f"{name}@{step.version}", at=at)))
     with road.step("gate") as line:
         judged = verbs.gate(f"{name}@{step.version}", at=at)
         line(*_gate(judged))
@@ -235,6 +237,12 @@ def _new_data(
         failed, _ = server.follow(golden, step.version)
         verbs.resume(name, at=at)
         line(f"judged again and forward to {name}@{step.version}, {failed} requests failed: the way back works")
+
+
+def _tested(result: Result) -> tuple[str, str]:
+    passed = sum(c["passed"] for c in result.checks)
+    text = f"{result.model}@{result.version} passed {passed} of {len(result.checks)} contract checks"
+    return text, "✓" if result.passed else "■"
 
 
 def _gate(result: Result) -> tuple[str, str]:
@@ -333,14 +341,18 @@ class Server:
         """Ask until the server answers with ``version``: failed requests, seconds."""
         began, failed = time.perf_counter(), 0
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        while time.perf_counter() - began < 10:
-            status, body = self._post(connection, rows[0])
+        for i in itertools.count():
+            if time.perf_counter() - began > FOLLOW_SECONDS:
+                break
+            status, body = self._post(connection, rows[i % len(rows)])
             failed += status != 200
             if status == 200 and body["version"] == version:
                 connection.close()
                 return failed, time.perf_counter() - began
             time.sleep(0.01)
-        raise EnvironmentProblem("env.child", f"the server did not follow to {self.name}@{version} within 10 s")
+        raise EnvironmentProblem(
+            "env.child", f"the server did not follow to {self.name}@{version} within {FOLLOW_SECONDS:g} s"
+        )
 
     def stop(self) -> None:
         """SIGTERM: drain and end."""

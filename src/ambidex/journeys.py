@@ -426,6 +426,7 @@ def feedback(name: str, table: Any, *, id: str, label: str, at: At = None) -> Re
 def monitor(name: str, *, ack: str | None = None, at: At = None) -> Result:
     """One pass over what is new in the prediction log: rules, inputs, losses; alerts."""
     from ambidex.records import check_name
+    from ambidex.report.words import plural
     from ambidex.watch import run
 
     check_name(name)
@@ -433,7 +434,8 @@ def monitor(name: str, *, ack: str | None = None, at: At = None) -> Result:
     data = run.acknowledge(workspace, name, ack) if ack is not None else run.monitor(workspace, name)
     pages = [a for a in data["alerts"] if a["level"] == "page"]
     head: Mark = "■" if pages else "▲" if data["alerts"] else "✓"
-    lines: list[tuple[Mark, str]] = [(head, f"{data['ref']}: {data['text']}")]
+    summary = f"{plural(len(pages), 'page')} open" if pages else data["text"]
+    lines: list[tuple[Mark, str]] = [(head, f"{data['ref']}: {summary}")]
     lines += [("■" if a["level"] == "page" else "▲", f"{a['id']} {a['level']:<5} {a['text']}") for a in data["alerts"]]
     return Result(
         verb="monitor", data=data, lines=tuple(lines), passed=not pages, code="check.page" if pages else None,

@@ -10,6 +10,7 @@ import urllib.error
 from pathlib import Path
 
 import pytest
+
 from support import shared
 from terminal import Terminal, ask, served
 

@@ -12,8 +12,9 @@ import urllib.parse
 from pathlib import Path
 from typing import Any
 
-import ambidex as amb
 import pytest
+
+import ambidex as amb
 from ambidex.data.frames import log_files, read_frames
 from support import shared
 from terminal import Terminal, served
