@@ -160,6 +160,8 @@ def test_utf_8_cut_inside_a_character(tmp_path: Path) -> None:
         (b"\x7fELF\x02\x01", "ELF"),
         (b"a,b\n1,\x002\n", "NUL"),
         (b"<!DOCTYPE html><html></html>", "HTML"),
+        (b'[{"a": 1}]', "JSON"),
+        (b'{"a": 1}\n{"a": 2}\n', "JSON"),
     ],
 )
 def test_other_formats_are_named(tmp_path: Path, head: bytes, word: str) -> None:
@@ -311,6 +313,25 @@ def test_file_that_changes_while_it_is_read(tmp_path: Path) -> None:
     path.write_text("a\n1\n2\n")
     with pytest.raises(DataError, match=r"data\.changed"):
         before.verify()
+
+
+def test_a_header_that_reads_like_values_is_said(tmp_path: Path) -> None:
+    assert "is it missing?" in said(read(write(tmp_path, "n.csv", "1,2,x\n3,4,y\n5,6,z\n")))
+
+
+def test_lines_above_the_header_are_said(tmp_path: Path) -> None:
+    error = refused(write(tmp_path, "c.csv", "# made today\na,b\n1,2\n"))
+    assert error.code == "data.ragged" and "above the real one" in (error.do or "")
+
+
+@pytest.mark.parametrize("path", ["x" * 5000, "a\0b", "~nobody-here/t.csv", "no\nsuch.csv"])
+def test_paths_that_no_system_takes(path: str) -> None:
+    assert refused(path).code == "data.no-file"
+
+
+def test_control_characters_do_not_reach_a_terminal(tmp_path: Path) -> None:
+    table = read(write(tmp_path, "c.csv", '"a\nb",n\n1,\x1b[31mred\n2,5\n3,6\n'))
+    assert "\x1b" not in said(table) and "\\x1b[31mred" in said(table)
 
 
 def test_an_address_is_no_table() -> None:

@@ -138,6 +138,27 @@ def test_categories_lists_and_binary_become_plain() -> None:
     assert len(table.cautions) == 2
 
 
+def test_intervals_periods_and_durations_of_pandas() -> None:
+    frame = pd.DataFrame(
+        {
+            "i": pd.cut([1, 2, 3], 2),
+            "p": pd.period_range("2024-01", periods=3, freq="M"),
+            "d": pd.to_timedelta([1, 2, 3], unit="D"),
+        }
+    )
+    table = read(frame)
+    assert table.text("i").tolist()[2] == "(2.0, 3.0]"
+    assert table.text("p").tolist()[0] == "2024-01"
+    assert table.number("d").tolist() == [86400, 172800, 259200]
+
+
+def test_objects_and_impossible_times_are_refused() -> None:
+    with pytest.raises(DataError, match="Python objects"):
+        read(pl.DataFrame({"a": [object()]}, schema={"a": pl.Object}))
+    with pytest.raises(DataError, match=r"data\.range"):
+        read(pa.table({"a": pa.array([10**18], pa.timestamp("s"))}))
+
+
 def test_spelling_of_typed_cells() -> None:
     arrow = pa.table(
         {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from ambidex.errors import DataError
@@ -55,23 +56,51 @@ def tidy(arrow: pa.Table, name: str) -> tuple[pa.Table, list[tuple[str, str]]]:
 
 def _plain(column: pa.ChunkedArray, name: str, cautions: list[tuple[str, str]]) -> pa.ChunkedArray:
     kind = column.type
-    if pt.is_dictionary(kind):
+    if pt.is_dictionary(kind) and not isinstance(kind.value_type, pa.BaseExtensionType):
         column = column.cast(kind.value_type)
         kind = column.type
+    if pt.is_timestamp(kind) and kind.unit in ("s", "ms"):
+        try:
+            return column.cast(pa.timestamp("us", kind.tz))
+        except pa.ArrowInvalid as e:
+            raise DataError(
+                "data.range",
+                f"`{name}` holds a time outside the years −290,000 to 290,000",
+                where=f"column {name}",
+                found=str(e)[:120],
+                do="turn such times into missing values first",
+            ) from e
+    if pt.is_duration(kind):
+        cautions.append(("data.column-type", f"`{name}` holds durations; read as seconds"))
+        per = {"s": 1, "ms": 1e3, "us": 1e6, "ns": 1e9}[kind.unit]
+        return pc.divide(column.cast(pa.int64()).cast(pa.float64()), per)
     if pt.is_large_string(kind) or pt.is_string_view(kind):
         return column.cast(pa.string())
     if pt.is_null(kind):
         return column.cast(pa.string())
     if pt.is_float16(kind):
         return column.cast(pa.float32())
-    if pt.is_nested(kind) or pt.is_binary(kind) or pt.is_large_binary(kind):
+    if isinstance(kind, pa.BaseExtensionType) or not _simple(kind):
         cautions.append(("data.column-type", f"`{name}` holds {kind}; read as text"))
         values = [None if v is None else _as_text(v) for v in column.to_pylist()]
         return pa.chunked_array([pa.array(values, pa.string())])
     return column
 
 
+def _simple(kind: pa.DataType) -> bool:
+    return bool(
+        pt.is_string(kind)
+        or pt.is_boolean(kind)
+        or pt.is_integer(kind)
+        or pt.is_floating(kind)
+        or pt.is_decimal(kind)
+        or pt.is_date(kind)
+        or pt.is_time(kind)
+        or pt.is_timestamp(kind)
+    )
+
+
 def _as_text(value: object) -> str:
     if isinstance(value, bytes):
-        return value.hex()
+        return value.decode("utf-8", errors="backslashreplace")
     return json.dumps(value, default=str, ensure_ascii=False)

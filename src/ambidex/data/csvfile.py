@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 import csv
 import os
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Callable
@@ -240,6 +241,14 @@ def _names(header: list[str], shown: Path, cautions: list[tuple[str, str]]) -> t
             cautions.append(
                 ("data.no-column-name", f"column {position} of {shown.name} has no name; it is called `{given}` here")
             )
+    numbers = sum(bool(re.fullmatch(r"-?[0-9]+(?:[.,][0-9]+)?", name)) for name in names)
+    if 2 * numbers > len(names):
+        cautions.append(
+            (
+                "data.no-column-name",
+                f"the header of {shown.name} reads like values ({', '.join(names[:3])}): is it missing?",
+            )
+        )
     seen: dict[str, int] = {}
     for position, name in enumerate(names, start=1):
         if name in seen:

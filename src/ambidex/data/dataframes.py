@@ -60,6 +60,15 @@ def _to_arrow(what: Any, argument: str, may_be: str, cautions: list[tuple[str, s
             ) from e
         if isinstance(frame.to_native(), pa.Table):
             return frame.to_native(), "pyarrow"
+    objects = [name for name, kind in frame.schema.items() if kind == nw.Object]
+    if objects:
+        raise DataError(
+            "data.column-type",
+            f"`{objects[0]}` of {argument} holds Python objects",
+            where=f"column {objects[0]}",
+            found="Object",
+            do="turn the column into text or numbers first",
+        )
     try:
         arrow = frame.to_arrow()
     except (pa.ArrowException, TypeError, ValueError) as e:
@@ -119,11 +128,16 @@ def _pandas_column(series: Any) -> pa.Array:
         array = pa.array([_cell(v) for v in series.tolist()], pa.string())
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
+    kind = array.type.value_type if pa.types.is_dictionary(array.type) else array.type
+    if isinstance(kind, pa.BaseExtensionType):  # intervals, periods: as pandas shows them
+        return pa.array([_cell(v) for v in series.tolist()], pa.string())
     return array
 
 
 def _cell(value: Any) -> str | None:
-    if value is None or value != value:
+    import pandas as pd
+
+    if value is None or value is pd.NA or value is pd.NaT or value != value:
         return None
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**63:
         return str(int(value))

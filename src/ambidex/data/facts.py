@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -94,6 +94,23 @@ def column_facts(table: Table, name: str) -> ColumnFacts:
         >>> facts.type, facts.missing, facts.not_numbers
         ('integer', 2, {'two': 1})
     """
+    found = _facts(table, name)
+    said = tuple(Problem(code=p["code"], text=visible(p["text"]), count=p["count"]) for p in found.problems)
+    return replace(found, problems=said)
+
+
+def visible(text: str) -> str:
+    """The text with control characters written out, so that a cell cannot steer a terminal.
+
+    >>> visible("a\\x1b[31m")
+    'a\\\\x1b[31m'
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _facts(table: Table, name: str) -> ColumnFacts:
     kind = table.column(name).type
     if pt.is_boolean(kind):
         return _labels(table, name, table.cells(name), "boolean", 0.0, ())

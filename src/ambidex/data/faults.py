@@ -88,10 +88,15 @@ def _quote(shown: Path, opened: int, line: int, character: str) -> DataError:
 def _ragged(shown: Path, line: int, fields: int, width: int, separator: str) -> DataError:
     more = "more" if fields > width else "fewer"
     names = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+    counted = f"{fields} field{'' if fields == 1 else 's'}"
     return DataError(
         "data.ragged",
-        f"line {line} of {shown.name} has {fields} fields, {abs(fields - width)} {more} than the {width} of the header",
+        f"line {line} of {shown.name} has {counted}, {abs(fields - width)} {more} than the {width} of the header",
         where=f"{shown}, line {line}",
-        found=f"{fields} fields, where the header has {width} (separator: {names[separator]})",
-        do=f"mend line {line}; a {names[separator]} inside a text needs quotes around the text",
+        found=f"{counted}, where the header has {width} (separator: {names[separator]})",
+        do=(
+            f"mend line {line}; a {names[separator]} inside a text needs quotes around the text"
+            if width > 1
+            else "the first line is taken as the header; remove what stands above the real one"
+        ),
     )

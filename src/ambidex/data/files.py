@@ -112,7 +112,9 @@ def snapshot(path: Path) -> Snapshot:
     except (FileNotFoundError, NotADirectoryError):
         raise missing_file(path) from None
     except (OSError, ValueError) as e:
-        raise NotFound("data.no-file", f"cannot look at {path}", where=str(path), found=str(e)) from e
+        raise NotFound(
+            "data.no-file", f"cannot look at {str(path)!r}", where=repr(str(path)), found=str(e), do="check the path"
+        ) from e
     kinds = {
         stat.S_IFCHR: "a character device",
         stat.S_IFBLK: "a block device",
@@ -172,6 +174,8 @@ def look(path: Path) -> Content:
     start = head.lstrip()[:200].lower()
     if start.startswith((b"<!doctype html", b"<html")):
         raise _not_a_table(path, "it is a web page (HTML)", head)
+    if start.startswith((b'[{"', b'{"', b"[[", b"[\n", b"{\n")):
+        raise _not_a_table(path, "it is JSON", head)
     if start.startswith((b"{\\rtf", b"<?xml")):
         raise _not_a_table(path, "it is an RTF or XML document", head)
     return Content("csv")

@@ -18,7 +18,7 @@ from ambidex.errors import DataError, NotFound, UsageError
 __all__ = ["read", "read_file"]
 
 ENDINGS = (".csv", ".tsv", ".txt", ".parquet", ".pq", ".arrow", ".feather", ".ipc")
-SELECT = re.compile(r"\s*(?:select|with|from)\s", re.IGNORECASE)
+SELECT = re.compile(r"(?:\s|--[^\n]*\n)*(?:select|with|from)\s", re.IGNORECASE)
 MAY_BE = (
     "a path to a CSV, Parquet or Arrow file, a folder or glob of them, a SELECT, "
     "or a dataframe (pandas, polars, pyarrow, duckdb)"
@@ -48,7 +48,7 @@ def read(what: Any, *, argument: str = "table") -> Table:
         return what
     if isinstance(what, str | Path):
         text = str(what)
-        if isinstance(what, str) and SELECT.match(text) and not Path(text).exists():
+        if isinstance(what, str) and SELECT.match(text) and not _is_path(text):
             from ambidex.data.select import read_select
 
             return read_select(text)
@@ -56,6 +56,13 @@ def read(what: Any, *, argument: str = "table") -> Table:
     from ambidex.data.dataframes import read_dataframe
 
     return read_dataframe(what, argument=argument, may_be=MAY_BE)
+
+
+def _is_path(text: str) -> bool:
+    try:
+        return Path(text).exists()
+    except (OSError, ValueError):
+        return False
 
 
 def _read_path(text: str, argument: str) -> Table:
@@ -69,10 +76,16 @@ def _read_path(text: str, argument: str) -> Table:
             found=text.split("@")[-1][:100],
             do="export the table to a CSV or Parquet file, then name the file",
         )
-    path = Path(text).expanduser()
-    if path.is_dir():
+    try:
+        path = Path(text).expanduser()
+        folder, there = path.is_dir(), path.exists()
+    except (OSError, RuntimeError, ValueError) as e:  # too long, no such user, a NUL in it
+        raise NotFound(
+            "data.no-file", f"no such file: {text[:80]!r}", where=argument, found=str(e)[:120], do="check the path"
+        ) from e
+    if folder:
         return _read_many(text, _inside(path))
-    if not path.exists() and glob.has_magic(text):
+    if not there and glob.has_magic(text):
         found = sorted(
             Path(p)
             for p in glob.iglob(str(path), recursive=True)  # noqa: PTH207  # an absolute pattern

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ambidex.data.facts import ColumnFacts
+from ambidex.data.facts import ColumnFacts, visible
 from ambidex.data.fingerprint import row_hashes
 from ambidex.data.record import command_line, record
 from ambidex.data.table import Table
@@ -22,6 +22,7 @@ SHOWN = 12
 CAUTIONS = 200
 PAIRED = 200  # columns compared pairwise: 200 are 19,900 pairs, 5,000 rows each
 SAMPLE = 5_000
+LACKING = 0.05  # a column without a value in so many rows is a thing to look at, not only a bar in the picture
 USUAL = 0.1  # few columns of few values repeat by nature: above this share that rows repeat says nothing
 
 # What to look at first, the most harmful kind before the rest; within a kind by share of rows.
@@ -37,6 +38,7 @@ ORDER = (
     "text-in-times",
     "blank-cells",
     "sentinel",
+    "missing",
     "disguised-missing",
     "wide",
     "spelling",
@@ -82,8 +84,9 @@ def profile(table: Table, *, target: str | None = None) -> Answer:
     view = view_target(table, facts, target) if target is not None else None
     if view is not None:
         found = [*view.cautions, *found]
+    found = [Caution(c.code, visible(c.text)) for c in found]
     first = sorted(found, key=lambda c: ORDER.index(c.code) if c.code in ORDER else len(ORDER))[:FIRST]
-    reading = [Caution(code, text) for code, text in table.cautions]
+    reading = [Caution(code, visible(text)) for code, text in table.cautions]
     shape = f"{plural(table.rows, 'row')}, {plural(len(facts), 'column')}"
     things = plural(len(first), "thing") + " to look at first" if first else "these checks found nothing to look at"
     source = table.source or "TABLE"
@@ -119,15 +122,20 @@ def profile(table: Table, *, target: str | None = None) -> Answer:
 def _found(table: Table, facts: list[ColumnFacts], repeats: int) -> list[Caution]:
     out = [Caution(p["code"], _sentence(p["text"])) for f in facts for p in f.problems]
     if len(facts) > table.rows:
-        text = (
-            f"{plural(table.rows, 'row')} are too few for {plural(len(facts), 'column')}: most patterns will be chance."
-        )
+        few = f"{plural(table.rows, 'row')} {'is' if table.rows == 1 else 'are'} too few"
+        text = f"{few} for {plural(len(facts), 'column')}: most patterns will be chance."
         out.append(Caution("wide", text))
     if repeats:
-        out.append(Caution("duplicate-rows", f"{plural(repeats, 'row')} repeat an earlier one cell for cell."))
+        out.append(
+            Caution("duplicate-rows", f"{plural(repeats, 'row repeats', 'rows repeat')} an earlier one cell for cell.")
+        )
     for f in facts:
-        if f.role == "constant" and f.type != "empty":
+        if f.role == "constant" and f.type != "empty" and table.rows > 1:
             out.append(Caution("constant", f"`{f.name}` has one value in all {plural(table.rows, 'row')}."))
+    for f in facts:
+        if f.type != "empty" and f.missing >= LACKING * table.rows:
+            part = f"{count(f.missing)} of {plural(table.rows, 'row')} ({share(f.missing / table.rows)})"
+            out.append(Caution("missing", f"`{f.name}` has no value in {part}."))
     ids = [f.name for f in facts if f.role == "id"]
     if ids:
         rest = [f.name for f in facts if f.role != "id"]
@@ -135,7 +143,10 @@ def _found(table: Table, facts: list[ColumnFacts], repeats: int) -> list[Caution
         if 0 < again < USUAL * table.rows:
             names = listing([f"`{n}`" for n in ids[:3]])
             out.append(
-                Caution("repeats-without-id", f"{plural(again, 'row')} repeat an earlier one once {names} is left out.")
+                Caution(
+                    "repeats-without-id",
+                    f"{plural(again, 'row repeats', 'rows repeat')} an earlier one once {names} is left out.",
+                )
             )
         out += [
             Caution("id", f"`{f.name}` is an id ({count(f.unique)} values): it names rows and explains nothing.")
@@ -172,7 +183,7 @@ def _pairs(table: Table, facts: list[ColumnFacts]) -> list[Caution]:
             out.append(Caution("proportional", text))
     seen: dict[bytes, str] = {}
     for f in facts:
-        if f.type not in ("category", "boolean", "text") or f.role in ("id", "constant"):
+        if f.type not in ("category", "boolean", "text") or f.role in ("id", "constant") or table.rows < 20:
             continue
         cells = table.cells(f.name)
         key = cells.codes.tobytes()
@@ -191,9 +202,7 @@ def _limited(found: list[Caution]) -> list[Caution]:
 
 def _recommendation(table: Table, first: list[Caution]) -> Recommendation:
     if table.rows < 20:
-        return Recommendation(
-            "not-enough-evidence", f"{plural(table.rows, 'row')} are too few to learn a pattern from."
-        )
+        return Recommendation("not-enough-evidence", f"{plural(table.rows, 'row')}: too few to learn a pattern from.")
     if first:
         return Recommendation("act", "Before using this table: " + " ".join(c.text for c in first))
     return Recommendation(
