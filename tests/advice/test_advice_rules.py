@@ -52,7 +52,7 @@ def facts(**yes: str) -> list[Signal]:
         ({"E1": "", "D1": "", "A3": "one-off"}, "in_sequence", None),
         ({"P0": "", "E2": ""}, "engineer", None),
         ({"E2": "", "E4": "", "A5": ""}, "data_scientist", "ambidex profile data/t.csv"),
-        ({"E1": "", "D1": ""}, "cannot_say", "ambidex next --ask"),
+        ({"E1": "", "D1": ""}, "cannot_say", "ambidex promote churn@1 --to live"),
         ({}, "none", "ambidex status"),
     ],
 )

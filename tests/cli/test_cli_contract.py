@@ -386,6 +386,7 @@ def test_results_show_lines_warnings_and_what_next(run):
 
 def test_the_demo_prints_each_step_when_it_has_happened(run, capsys):
     def demo(table, *, target, folder, say, at):
+        assert capsys.readouterr().out.startswith("ambidex 0.1.0  one run")
         say("✓", "data", "7,043 rows", 0.42)
         assert capsys.readouterr().out == "✓  data        7,043 rows  0.4 s\n"
         say("▲", "", "left out duration", None)

@@ -18,6 +18,9 @@ from ambidex.settings import Settings
 
 __all__ = ["advise", "as_result", "check_fact", "read_and_advise"]
 
+PAIRING = ("A2", "A3", "A4")
+"""Questions that decide more than others do."""
+
 FIRST = ("D3", "P0", "D1", "E4", "E3", "E1", "E2", "D5", "D2", "D4", "A5", "A2", "A1")
 """Whose task comes first where several signals ask for one."""
 
@@ -29,6 +32,7 @@ _SIDES = {
     "engineer": ("engineer",),
     "in_sequence": ("explore",),
     "both": ("deliver", "explore"),
+    "cannot_say": ("deliver", "explore"),
 }
 
 _WORDS = {
@@ -40,6 +44,18 @@ _WORDS = {
     "none": "nothing",
     "cannot_say": "not known yet",
 }
+
+_SHORT = {
+    "data_scientist": "exploration",
+    "ml_engineer": "delivery",
+    "engineer": "a data pipeline",
+    "in_sequence": "exploration, then delivery",
+    "both": "exploration and delivery side by side",
+    "none": "nothing",
+    "cannot_say": "whose work comes first is not known",
+}
+
+_BOTH_IN_DOUBT = "exploration and delivery; whose work comes first is not known yet"
 
 
 def advise(
@@ -67,7 +83,7 @@ def advise(
     view = View.of(order)
     person, because = one_person(order, team=team, strong=strong)
     task = _first_task(order, rule.role) or idle or Task("see where everything stands", "ambidex status")
-    if rule.role == "cannot_say":
+    if rule.name == "R2":
         task = Task("answer what only people know", "ambidex next --ask")
     return {
         "role": rule.role,
@@ -90,11 +106,8 @@ def advise(
 
 def _first_task(order: Sequence[Signal], role: str) -> Task | None:
     tasks = {s.id: s for s in order if s.state == "yes" and s.task is not None}
-    for side in _SIDES.get(role, ()):
-        for id in FIRST:
-            if id in tasks and tasks[id].points == side:
-                return tasks[id].task
-    return None
+    sides = _SIDES.get(role, ())
+    return next((tasks[id].task for id in FIRST if id in tasks and tasks[id].points in sides), None)
 
 
 def _turned(signal: Signal) -> list[Signal]:
@@ -111,8 +124,10 @@ def _turned(signal: Signal) -> list[Signal]:
 def _would_change(order: Sequence[Signal], role: str) -> list[dict[str, str]]:
     """Single signals that would give another role: first what is not known, then what could be mended."""
     out = []
+    places = sorted(range(len(order)), key=lambda i: order[i].id not in PAIRING)
     for state in ("unknown", "yes", "no"):
-        for i, signal in enumerate(order):
+        for i in places:
+            signal = order[i]
             for turned in _turned(signal) if signal.state == state else []:
                 other = decide_role([*order[:i], turned, *order[i + 1 :]]).role
                 if other != role:
@@ -188,7 +203,7 @@ def as_result(data: dict[str, Any], *, ask: bool = False) -> Result:
     mark: Mark = "▲" if role == "cannot_say" else "✓"
     strength = data["strength"]
     lines: list[tuple[Mark, str]] = [
-        (mark, f"needed next: {_WORDS[role]}"),
+        (mark, f"needed next: {_BOTH_IN_DOUBT if data['rule'] == 'R9' else _WORDS[role]}"),
         (" ", f"why         {data['why']} ({data['rule']})"),
         (
             " ",
@@ -204,7 +219,7 @@ def as_result(data: dict[str, Any], *, ask: bool = False) -> Result:
     answer = {"works": "works", "does_not_work": "does not work", "cannot_say": "cannot say"}
     lines.append((" ", f"one person  {answer[person['answer']]}: {'; '.join(person['because'])}"))
     for change in data["would_change"][:3]:
-        said = f"{change['id']} {change['to']}: {_WORDS[change['role']].split(',')[0]}"
+        said = f"{change['id']} {change['to']}: {_SHORT[change['role']]}"
         lines.append((" ", f"if instead  {said} ({MEANING[change['id']]})"))
     following = [data["first_task"]["command"]]
     if ask:

@@ -118,8 +118,8 @@ RULES: tuple[Rule, ...] = (
         "R9",
         lambda v: True,
         "cannot_say",
-        "unknown",
-        "both are needed; whether once or for good decides",
+        "exploration and delivery",
+        "both are needed; whether once or for good decides who comes first",
     ),
 )
 

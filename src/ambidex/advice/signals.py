@@ -140,10 +140,10 @@ def _data_in_doubt(state: ProjectState) -> Signal:
     unexplained = [a for a in state.alerts if a.level != "page"]
     for alert in unexplained:
         evidence.append(f"{alert.model}, alert {alert.id}: {alert.text}")
-        task = task or Task(f"find out why: {alert.text}", f"ambidex monitor {alert.model}")
+        why = f"find out what moved under {alert.model} (alert {alert.id})"
+        task = task or Task(why, f"ambidex monitor {alert.model}")
     unprofiled = _unprofiled(state)
-    for table in unprofiled[:3]:
-        evidence.append(f"{table} was never profiled")
+    evidence += [f"{table}: nobody has looked at it" for table in unprofiled[:3]]
     if unprofiled:
         task = task or Task("look at the data first", f"ambidex profile {shlex.quote(unprofiled[0])}")
     newest: dict[tuple[str, str], AnswerState] = {(a.verb, a.source): a for a in state.answers}
@@ -155,12 +155,13 @@ def _data_in_doubt(state: ProjectState) -> Signal:
         return Signal(id="E4", state="yes", evidence=tuple(evidence), source=source, task=task)
     if not state.tables and not state.answers and not any(m.monitored for m in state.models):
         return Signal(id="E4", state="unknown", source=source)
-    looked = [f"{a.name} profiled {a.source or 'a table'}" for a in state.answers if a.verb == "profile"]
+    looked = [f"{a.name} is about {a.source or 'a table'}" for a in state.answers]
     return Signal(id="E4", state="no", evidence=tuple(looked[-3:]), source=source)
 
 
 def _unprofiled(state: ProjectState) -> list[str]:
-    seen = {a.source.rstrip("/") for a in state.answers if a.verb == "profile"}
+    """Tables that no answer is about. Drivers and experiments look at a table as profile does."""
+    seen = {a.source.rstrip("/") for a in state.answers}
     if seen & {"data", "data/*", "data/*.csv", "data/*.parquet"}:
         return []
     return [t for t in state.tables if t not in seen]

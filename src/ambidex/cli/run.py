@@ -93,6 +93,7 @@ class Run:
             return nullcontext()
         if verb == "demo":
             said["say"] = None if quiet else self._step
+            self._title()
             return nullcontext()
         return Waiting(verb, None if quiet else sys.stderr)
 
@@ -100,6 +101,13 @@ class Run:
         """The server answers from now on."""
         text = " ".join(map(str, address)) or "listening"
         self._blocks([render.Line(f"{text}  Ctrl-C stops it", "✓")], sys.stderr)
+
+    def _title(self) -> None:
+        if not (self.settings.quiet or self.json):
+            from ambidex.version import __version__
+
+            text = "one run from question to production, on this computer, nothing sent anywhere"
+            self._blocks([render.Line(f"ambidex {__version__}  {text}", tone="bold"), render.Line()], sys.stdout)
 
     def _step(self, mark: str, name: str, text: str, seconds: float | None) -> None:
         """A step of the demo has happened. With --json stdout is for the document."""
