@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ambidex.stats.estimate import Estimate
-from ambidex.stats.laws import normal_quantile
+from ambidex.stats.laws import normal_quantile, tail_quantile
 
 __all__ = ["Claim", "Verdict", "decide", "decide_all"]
 
@@ -49,6 +49,8 @@ class Claim:
     def __post_init__(self) -> None:
         if not 0 < self.alpha < 1:
             raise ValueError(f"alpha must lie in (0, 1), not {self.alpha}")
+        if not math.isfinite(self.margin) or not 0 < self.power < 1 or self.sides not in (1, 2):
+            raise ValueError(f"no claim: margin {self.margin}, power {self.power}, sides {self.sides}")
         if self.relation == "outside" and not self.margin > 0:
             raise ValueError("an `outside` claim needs a margin above 0")
 
@@ -200,7 +202,9 @@ def _by_bounds(claim: Claim, estimate: Estimate) -> Verdict:
     outcome: Outcome = "supported" if supported else "refuted" if refuted else "open"
     because = f"{_number(e.value)} ({_number(e.low)} to {_number(e.high)}, {100 * e.level:.4g}% interval)"
     needed = _needed(claim, e) if outcome == "open" else None
-    if outcome == "open":
+    if math.isinf(e.low) and math.isinf(e.high):
+        because = f"{_number(e.value)}, but too few units, or none that differ, to tell how far off it may be"
+    elif outcome == "open":
         because += f" reaches across {_margin(claim)}"
         if needed is not None:
             because += f"; about {needed:,} more units would decide it if the truth is {_number(_truth(claim, e))}"
@@ -221,8 +225,10 @@ def _by_evidence(claim: Claim, e: Estimate) -> Verdict:
     because = f"evidence e = {_e(best)}, acts at {_e(threshold)}; estimate {_number(e.value)}"
     needed = None
     if outcome == "open" and best > 0 and e.n > 0:
-        needed = max(1, math.ceil(e.n * (threshold / best - 1)))
-        because += f"; about {needed:,} more units at this rate"
+        total = e.n * (threshold / best)
+        if total <= 1e12:
+            needed = max(1, math.ceil(total - e.n))
+            because += f"; about {needed:,} more units at this rate"
     return Verdict(claim=claim, outcome=outcome, because=because, estimate=e, needed=needed)
 
 
@@ -232,26 +238,21 @@ def _truth(claim: Claim, e: Estimate) -> float:
 
 def _needed(claim: Claim, e: Estimate) -> int | None:
     """Further units for the claim's power: n·((z(1-α/2)+z(power))·se/(target-m))² - n."""
-    if e.level > 1 - 1e-12:
+    z = tail_quantile(_two_sided(claim))
+    wide = (e.high - e.low) / 2
+    se = e.se if e.se is not None else wide / z if z > 0 else math.inf
+    if not 0 < se < math.inf or e.n <= 0:
         return None
-    se = e.se
-    if se is None and math.isfinite(e.low) and math.isfinite(e.high):
-        se = (e.high - e.low) / (2 * normal_quantile(0.5 + e.level / 2))
-    if not se or e.n <= 0:
-        return None
+    if e.anytime and math.isfinite(wide):
+        z = wide / se  # a sequence is wider than one look's interval
     truth = _truth(claim, e)
     margins = [claim.margin] if claim.relation != "outside" else [claim.margin, -claim.margin]
     gap = min(abs(truth - m) for m in margins)
-    if gap == 0:
+    times = (z + normal_quantile(claim.power)) * se / gap if gap else math.inf
+    if not 0 < times < 1e6:
         return None
-    reach = normal_quantile(0.5 + e.level / 2)
-    if e.anytime and math.isfinite(e.low) and math.isfinite(e.high):
-        reach = (e.high - e.low) / (2 * se)  # a sequence is wider than one look's interval
-    z = reach + normal_quantile(claim.power)
-    total = e.n * (z * se / gap) ** 2
-    if not math.isfinite(total) or total > 1e12:
-        return None
-    return max(1, math.ceil(total - e.n))
+    total = e.n * times * times
+    return max(1, math.ceil(total - e.n)) if total <= 1e12 else None
 
 
 def _margin(claim: Claim) -> str:

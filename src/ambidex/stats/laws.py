@@ -26,6 +26,7 @@ __all__ = [
     "normal_quantile",
     "student",
     "student_p",
+    "tail_quantile",
     "unseen",
     "wilson",
 ]
@@ -155,7 +156,7 @@ def wilson(x: float, n: float, alpha: float) -> tuple[float, float]:
     """
     if n <= 0:
         return 0.0, 1.0
-    z = _tail(alpha)
+    z = tail_quantile(alpha)
     p = x / n
     centre = (2 * n * p + z * z) / (2 * (n + z * z))
     half = z * math.sqrt(z * z + 4 * n * p * (1 - p)) / (2 * (n + z * z))
@@ -186,7 +187,7 @@ def bounds(law: Law, value: float, se: float | None, alpha: float) -> tuple[floa
         case "newcombe":
             return _newcombe_bounds(law.args, alpha)
         case "log-normal":
-            z, centre = _tail(alpha), math.log1p(value) if value > -1 else -math.inf
+            z, centre = tail_quantile(alpha), math.log1p(value) if value > -1 else -math.inf
             return math.expm1(centre - z * law.args[0]), _expm1(centre + z * law.args[0])
         case "log-sequence":
             radius = asymptotic_radius(law.args[0], n=law.args[1], tuned=law.args[2], alpha=alpha)
@@ -196,14 +197,14 @@ def bounds(law: Law, value: float, se: float | None, alpha: float) -> tuple[floa
             far = law.args[0] * -math.expm1(math.log(alpha / 2) / law.args[1])
             return value - far, value + far
         case "logit-normal":
-            z, inner = _tail(alpha), min(max(value, 1e-12), 1 - 1e-12)
+            z, inner = tail_quantile(alpha), min(max(value, 1e-12), 1 - 1e-12)
             centre = math.log(inner / (1 - inner))
             return _expit(centre - z * law.args[0]), _expit(centre + z * law.args[0])
     if se is None:
         raise ValueError(f"law {law.name} needs a standard error")
     match law.name:
         case "normal":
-            half = _tail(alpha) * se
+            half = tail_quantile(alpha) * se
             if law.args:
                 return max(value - half, law.args[0]), min(value + half, law.args[1])
         case "student":
@@ -242,17 +243,22 @@ def _newcombe_bounds(args: tuple[float, ...], alpha: float) -> tuple[float, floa
     return low, high
 
 
-def _tail(alpha: float) -> float:
-    """z(1-α/2), from the lower tail: 1-α/2 is 1 in floating point below α = 2e-16."""
+def tail_quantile(alpha: float) -> float:
+    """z(1-α/2), from the lower tail: 1-α/2 is 1 in floating point below α = 2e-16.
+
+    >>> round(tail_quantile(0.05), 6)
+    1.959964
+    """
     return -_STANDARD.inv_cdf(alpha / 2)
 
 
 def _student_tail(alpha: float, df: float) -> float:
     if df > 1e7:
-        return _tail(alpha)
+        return tail_quantile(alpha)
     from scipy import special
 
-    return -float(special.stdtrit(df, alpha / 2))
+    # Far out SciPy overflows to an infinity of either sign.
+    return abs(float(special.stdtrit(df, alpha / 2)))
 
 
 def _expm1(x: float) -> float:
