@@ -14,8 +14,9 @@ from scipy import stats
 from ambidex.errors import NotFound, UsageError
 from ambidex.records import Schema, canonical
 from ambidex.watch.harm import harm_state, judge_harm, loss_limit, loss_of, take_losses
+from ambidex.watch.incidents import State, acknowledge
 from ambidex.watch.log import Arrivals, Due
-from ambidex.watch.monitor import Report, State, acknowledge, monitor_pass, new_state
+from ambidex.watch.monitor import Report, monitor_pass, new_state
 from watch.watched import NOON, columns, frames, reference, schema
 
 MARGIN = 0.02
@@ -142,6 +143,26 @@ def test_the_change_is_found_where_it_began() -> None:
             break
     assert report.alerts[0]["columns"] == ["n0"]
     assert report.alerts[0]["since"][:10] == "2026-03-04"
+
+
+def test_later_columns_join_the_open_incident() -> None:
+    rng, then, of = world(16)
+    state = new_state(1)
+    for day, moved in enumerate((1, 1, 3, 3)):
+        new = frames(columns(rng, 800, of, shift=0.5, moved=moved))
+        state, report = run(then, of, state, Arrivals(frames=new), day)
+    (alert,) = report.alerts
+    assert alert["id"] == "a1-1"
+    assert set(alert["columns"]) == {"n0", "n1", "n2"}
+    assert {c["name"] for c in report.columns if c["drifted"]} == {"n0", "n1", "n2"}
+
+
+def test_a_stuck_column_informs() -> None:
+    rng, then, of = world(17)
+    values = columns(rng, 300, of) | {"n1": np.zeros(300)}
+    _, report = run(then, of, new_state(1), Arrivals(frames=frames(values)))
+    assert [(a["level"], a["text"]) for a in report.alerts] == [("info", "n1: stuck: all 300 values are 0")]
+    assert report.passed
 
 
 def test_the_prediction_mix_is_watched() -> None:

@@ -143,7 +143,7 @@ def look_for_drift(
         rows=look.rows,
         reference_rows=int(reference["rows"]),
         columns=columns,
-        alerts=tuple({"id": b.id, "level": "page", "text": b.text, "since": None} for b in broken),
+        alerts=tuple({"id": b.id, "level": b.level, "text": b.text, "since": None} for b in broken),
         cautions=_cautions(schema, look),
         verdicts=tuple(verdicts),
     )

@@ -13,26 +13,24 @@ from datetime import datetime
 from typing import Any, Literal
 
 from ambidex.bundle.reference import slots
-from ambidex.errors import NotFound, UsageError
+from ambidex.errors import UsageError
 from ambidex.records import Schema
 from ambidex.stats.claim import Claim, Verdict, decide
 from ambidex.stats.estimate import Estimate, finite
 from ambidex.stats.sequences import mean_evidence
 from ambidex.watch import evidence, harm
+from ambidex.watch.incidents import State, open_alert, timestamp
 from ambidex.watch.log import Arrivals, moment
 from ambidex.watch.look import ColumnLook, Look, look_at_rows
 from ambidex.watch.rules import broken_rules
 from ambidex.watch.words import distance, move, plain, span
 
-__all__ = ["Report", "acknowledge", "monitor_pass", "new_state"]
+__all__ = ["Report", "State", "monitor_pass", "new_state"]
 
 SCORE = "(prediction)"
 """The model's output, watched as a column; no table has a column of this name."""
 
-CLOSED_KEPT = 50
 ENOUGH = 100  # rows of a look whose quartiles are worth showing
-
-State = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,9 +129,9 @@ def monitor_pass(
     if not budget > 0 or not looks_a_year > 0:
         raise UsageError("usage.value", f"budget {budget} and looks {looks_a_year} must be above 0")
     rate = min(budget / looks_a_year, 0.5)
-    when = now.isoformat(timespec="seconds").replace("+00:00", "Z")
+    when = timestamp(now)
     new: State = {**state, "alerts": [dict(a) for a in state["alerts"]], "inputs": dict(state["inputs"])}
-    if new["limits"] != [margin, tolerance]:  # evidence against another limit says nothing about this one
+    if new.get("limits") != [margin, tolerance]:  # evidence against another limit says nothing about this one
         new |= {"limits": [margin, tolerance], "inputs": {}, "harm": harm.harm_state()}
     opened: list[str] = []
     began = when
@@ -144,8 +142,8 @@ def monitor_pass(
         began = str(frames[0].get("at") or when)
         new["looks"] += 1
         new["rows"] += look.rows
-        opened += _rules(new, reference, schema, look, outputs, alpha=rate / 2, began=began, when=when)
         opened += _drift(new, reference, schema, look, margin=margin, rate=rate, began=began, when=when)
+        opened += _rules(new, reference, schema, look, outputs, alpha=rate / 2, began=began, when=when)
     labels = _labels(new, schema, reference, arrivals)
     limits = harm.loss_limit(reference.get("loss") or {}, tolerance, task=schema.task)
     if limits is not None and labels["losses"]:
@@ -180,33 +178,6 @@ def monitor_pass(
     return new, report
 
 
-def acknowledge(state: Mapping[str, Any], identity: str, *, now: datetime) -> State:
-    """Close an alert and restart its detectors.
-
-    Raises:
-        NotFound: ``data.no-alert`` with the open ones.
-    """
-    alert = next((a for a in state["alerts"] if a["id"] == identity), None)
-    if alert is None:
-        there = [a["id"] for a in state["alerts"]]
-        raise NotFound(
-            "data.no-alert",
-            f"no alert {identity} is open",
-            found=f"open: {', '.join(there)}" if there else "none is open",
-            do=f"ambidex monitor NAME --ack {there[0]}" if there else "ambidex monitor NAME",
-        )
-    new: State = {**state, "alerts": [a for a in state["alerts"] if a["id"] != identity]}
-    closed = {**alert, "closed": now.isoformat(timespec="seconds").replace("+00:00", "Z")}
-    new["closed"] = [*state["closed"], closed][-CLOSED_KEPT:]
-    if alert["kind"] == "drift":
-        new["inputs"] = {
-            name: evidence.restart(kept) if name in alert["columns"] else kept for name, kept in state["inputs"].items()
-        }
-    elif alert["kind"] == "harm":
-        new["harm"] = harm.harm_state()
-    return new
-
-
 # ---------------------------------------------------------------- detectors
 
 
@@ -215,12 +186,15 @@ def _rules(
     alpha: float, began: str, when: str,
 ) -> list[str]:  # fmt: skip
     opened = []
+    moved = {name for a in state["alerts"] if a["kind"] == "drift" for name in a["columns"]}
     for broken in broken_rules(reference, schema, look, alpha=alpha):
-        opened += _open(state, "page", broken.id, broken.text, [broken.column], began, when)
+        if broken.rule == "stuck" and broken.column in moved:
+            continue
+        opened += open_alert(state, broken.level, broken.id, broken.text, [broken.column], began, when)
     failed = sum(p is None or not math.isfinite(p) for p in outputs)
     if failed:
         text = f"{failed:,} of {look.rows:,} predictions are no number"
-        opened += _open(state, "page", "rule:output", text, [], began, when)
+        opened += open_alert(state, "page", "rule:output", text, [], began, when)
     return opened
 
 
@@ -260,15 +234,19 @@ def _drift(
 
 
 def _outside(state: State, shown: Mapping[str, dict[str, Any]], margin: float, since: str, when: str) -> list[str]:
-    """One alert for the columns that are in no open one yet."""
-    known = {name for a in state["alerts"] if a["kind"] == "drift" for name in a["columns"]}
-    fresh = [name for name in shown if name not in known]
-    if not fresh:
+    """One alert for all columns outside: those that ring while it is open join it."""
+    open_ = next((a for a in state["alerts"] if a["kind"] == "drift"), None)
+    figures = {**shown, **(open_["figures"] if open_ else {})}
+    if not figures or (open_ and len(figures) == len(open_["figures"])):
         return []
-    words = [f"{_shown(n)} {distance(shown[n]['size'])}, {shown[n]['what']}" for n in fresh[:4]]
-    more = f"; {len(fresh) - 4} more" if len(fresh) > 4 else ""
+    ranked = sorted(figures, key=lambda name: -abs(figures[name]["size"] or 0.0))
+    words = [f"{_shown(n)} {distance(figures[n]['size'])}, {figures[n]['what']}" for n in ranked[:4]]
+    more = f"; {len(ranked) - 4} more" if len(ranked) > 4 else ""
     text = f"outside ±{plain(margin)}: {'; '.join(words)}{more}"
-    return _open(state, "info", "drift", text, fresh, since, when, figures={name: shown[name] for name in fresh})
+    if open_ is None:
+        return open_alert(state, "info", "drift", text, ranked, since, when, figures=figures)
+    open_ |= {"text": text, "columns": ranked, "figures": figures, "last": when}
+    return []
 
 
 def _move(entry: Mapping[str, Any], kept: Mapping[str, Any], part: str | None, look: ColumnLook | None) -> str:
@@ -303,27 +281,7 @@ def _harm(
     since = state["harm"]["window"]["since"] or when
     figures = {"loss": _loss(verdict, limits)}
     state["harm"] = harm.harm_state()
-    return _open(state, "page", "harm", text, [], since, when, figures=figures)
-
-
-def _open(
-    state: State, level: str, key: str, text: str, columns: Sequence[str], since: str, when: str, **extra: Any
-) -> list[str]:
-    """Open an alert unless one of the same kind (and column, for rules) is open; then it rang again."""
-    kind = key.partition(":")[0]
-    if kind != "drift":
-        for alert in state["alerts"]:
-            if alert["key"] == key:
-                alert["last"] = when
-                return []
-    state["opened"] += 1
-    identity = f"a{state['version']}-{state['opened']}"
-    alert = {
-        "id": identity, "level": level, "kind": kind, "key": key, "text": text, "since": since, "opened": when,
-        "last": when, "columns": list(columns), **extra,
-    }  # fmt: skip
-    state["alerts"].append(alert)
-    return [identity]
+    return open_alert(state, "page", "harm", text, [], since, when, figures=figures)
 
 
 def _labels(state: State, schema: Schema, reference: Mapping[str, Any], arrivals: Arrivals) -> dict[str, Any]:
@@ -401,14 +359,15 @@ def _text(
 ) -> str:
     if not state["rows"]:
         return "no prediction has been logged yet"
-    pages = [a for a in alerts if a["level"] == "page"]
+    pages = sorted((a for a in alerts if a["level"] == "page"), key=lambda a: a["kind"] != "harm")
     parts = []
     if pages:
         parts.append(f"{pages[0]['text']}" + (f"; {len(pages) - 1} more pages" if len(pages) > 1 else ""))
-    infos = [name for a in alerts if a["level"] == "info" for name in a["columns"]]
+    infos = [name for a in alerts if a["kind"] == "drift" for name in a["columns"]]
     if infos:
         names = [_shown(n) for n in infos]
         parts.append(f"{len(names)} beyond their margin: {', '.join(names[:3])}{', …' if len(names) > 3 else ''}")
+    parts += [a["text"] for a in alerts if a["level"] == "info" and a["kind"] != "drift"]
     if not parts:
         inside = sum(c["outcome"] == "inside" for c in columns)
         parts.append(f"quiet: nothing rang; {inside} of {len(columns)} columns shown to lie inside their margin")

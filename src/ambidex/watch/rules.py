@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -46,6 +46,11 @@ class Broken:
     def id(self) -> str:
         """Names the rule of this column."""
         return f"rule:{self.rule}:{self.column}"
+
+    @property
+    def level(self) -> Literal["page", "info"]:
+        """A column that holds one value is read in the morning: what moves by the month (rates) does so daily."""
+        return "info" if self.rule == "stuck" else "page"
 
 
 def broken_rules(

@@ -11,6 +11,7 @@ from ambidex.bundle.open import OpenBundle, open_bundle
 from ambidex.errors import NotFound
 from ambidex.ports import Blobs, Clock, Store
 from ambidex.settings import Settings, duration
+from ambidex.watch import incidents
 from ambidex.watch import monitor as passes
 from ambidex.watch.log import Arrivals, due_labels, read_before, read_log
 
@@ -87,7 +88,7 @@ def acknowledge(place: Watched, model: str, identity: str) -> dict[str, Any]:
             found=f"open: {', '.join(there)}" if there else "none is open",
             do=f"ambidex monitor {model} --ack {there[0]}" if there else f"ambidex monitor {model}",
         )
-    state = passes.acknowledge(document["versions"][owner], identity, now=place.clock())
+    state = incidents.acknowledge(document["versions"][owner], identity, now=place.clock())
     bundle = _bundle(place, model, int(owner))
     if bundle is not None:
         state, report = _judge(place, bundle, state, Arrivals())
@@ -200,7 +201,7 @@ def _document(place: Watched, model: str) -> dict[str, Any]:
 
 
 def _open_alerts(document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Open alerts of all versions, pages first, oldest first."""
+    """Open alerts of all versions: harm first, then the other pages, oldest first."""
     alerts = [
         {
             "id": a["id"],
@@ -210,9 +211,9 @@ def _open_alerts(document: Mapping[str, Any]) -> list[dict[str, Any]]:
             "version": int(version),
         }
         for version, state in document["versions"].items()
-        for a in state["alerts"]
+        for a in sorted(state["alerts"], key=lambda a: (a["kind"] != "harm", str(a["since"])))
     ]
-    return sorted(alerts, key=lambda a: (a["level"] != "page", str(a["since"]), a["id"]))
+    return sorted(alerts, key=lambda a: a["level"] != "page")
 
 
 def _shown(
