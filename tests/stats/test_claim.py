@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -103,7 +104,7 @@ def test_families_never_decide_more_than_none(pairs: list[tuple[Claim, Estimate]
     decided = {f: decide_all(stated, found, family=f) for f in ("bonferroni", "holm", "bh")}  # type: ignore[arg-type]
     for i, v in enumerate(alone):
         order = [decided[f][i].outcome for f in ("bonferroni", "holm", "bh")] + [v.outcome]
-        for stricter, looser in zip(order, order[1:], strict=False):
+        for stricter, looser in itertools.pairwise(order):
             if stricter != "open":
                 assert looser == stricter
         assert decided["holm"][i].claim == stated[i]  # the claim shown is the claim stated

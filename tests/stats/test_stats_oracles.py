@@ -7,8 +7,6 @@ import math
 
 import numpy as np
 import pytest
-from oracle_rows import check, oracle
-from support import shared
 
 from ambidex.stats import laws
 from ambidex.stats.checks import sample_ratio
@@ -19,6 +17,8 @@ from ambidex.stats.estimate import Estimate
 from ambidex.stats.families import benjamini_hochberg, holm
 from ambidex.stats.sequences import anytime
 from ambidex.stats.summaries import Moments
+from oracle_rows import check, oracle
+from support import shared
 
 
 def rows_of(path: str) -> list[dict[str, str]]:
