@@ -231,16 +231,22 @@ def test(ref: str, *, at: At = None) -> Result:
 def gate(ref: str, *, waive: str | None = None, reason: str | None = None, at: At = None) -> Result:
     """Judge a version against the live one, or against a fitted constant where nothing is live."""
     from ambidex.delivery import release
+    from ambidex.delivery.gates import GATES
     from ambidex.delivery.references import resolve
 
     workspace = open_workspace(at)
     name, number = resolve(workspace.store, ref)
     if (waive is None) != (reason is None):
         raise UsageError("usage.value", "a waiver needs both --waive GATE and --reason TEXT", do="--reason 'why'")
+    if waive is not None and waive not in GATES:
+        raise UsageError(
+            "usage.value",
+            f"there is no gate {waive!r}{did_you_mean(waive, GATES)}",
+            where="--waive",
+            found=", ".join(GATES),
+        )
     waived = {waive: str(reason)} if waive is not None else {}
     judgement = release.judge(workspace, name, number, waived=waived)
-    if waive is not None and waive not in {g.name for g in judgement.gates}:
-        raise UsageError("usage.value", f"there is no gate {waive!r}", found=", ".join(g.name for g in judgement.gates))
     against = f"against {name}@{judgement.against}" if judgement.against not in (None, number) else "against a constant"
     passed_count = sum(g.outcome == "supported" for g in judgement.gates)
     marks: dict[str, Mark] = {"supported": "✓", "open": "▲", "refuted": "■"}
@@ -550,7 +556,7 @@ def next(*, ask: bool = False, answer: Sequence[str] | str = (), at: At = None) 
 
 def help(code: str | None = None, *, at: At = None) -> Result:
     """What an error code means."""
-    from ambidex.errors import CODES, did_you_mean
+    from ambidex.errors import CODES
 
     del at
     if code is None:

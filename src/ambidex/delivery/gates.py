@@ -21,7 +21,10 @@ from ambidex.stats.claim import Claim, Verdict, decide
 from ambidex.stats.compare import paired_mean
 from ambidex.stats.estimate import Estimate, exact, finite
 
-__all__ = ["judge", "loss_gate", "paired_claim", "score_rows"]
+__all__ = ["GATES", "judge", "loss_gate", "paired_claim", "score_rows"]
+
+GATES = ("golden-rows", "schema", "finite", "better-than-constant", "not-worse-than-live")
+"""Every gate there is; the last only where another version is live."""
 
 
 def judge(
