@@ -296,9 +296,9 @@ def _design(data: dict[str, Any], following: list[str]) -> Refused:
     stopping = [c for c in data["checks"] if not c["passed"]]
     return Refused(
         "check.design",
-        data["recommendation"]["text"] or data["headline"],
+        data["headline"],
         where=", ".join(f"check {c['name']}" for c in stopping) or None,
-        found=data["headline"],
+        found="; ".join(c.get("text") or c["name"] for c in stopping) or data["recommendation"]["text"],
         do=following[0] if following else None,
     )
 
