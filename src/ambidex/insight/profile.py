@@ -85,7 +85,8 @@ def profile(table: Table, *, target: str | None = None) -> Answer:
     if view is not None:
         found = [*view.cautions, *found]
     found = [Caution(c.code, visible(c.text)) for c in found]
-    first = sorted(found, key=lambda c: ORDER.index(c.code) if c.code in ORDER else len(ORDER))[:FIRST]
+    found.sort(key=lambda c: ORDER.index(c.code) if c.code in ORDER else len(ORDER))
+    first = found[:FIRST]
     reading = [Caution(code, visible(text)) for code, text in table.cautions]
     shape = f"{plural(table.rows, 'row')}, {plural(len(facts), 'column')}"
     things = plural(len(first), "thing") + " to look at first" if first else "these checks found nothing to look at"

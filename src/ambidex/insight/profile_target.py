@@ -174,6 +174,6 @@ def _finding(estimates: list[Estimate], what: str, rows: int) -> Finding:
         text=text,
         strength="strong" if best.low > 0.6 else "some" if told else "weak",
         so_what="It goes with the outcome; whether changing it would change the outcome is another question.",
-        how_sure=f"Measured on {plural(rows, 'row')}, each scored by the others.",
+        how_sure=f"Measured on {plural(rows, 'row')}, with 95% intervals.",
         figure=figure,
     )
