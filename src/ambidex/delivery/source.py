@@ -83,7 +83,7 @@ def settings_of(recipe: Recipe, name: str, settings: Settings) -> ModelSettings:
     if there is not None and (there.target, there.data) != (mine.target, mine.data):
         raise DataError(
             "data.config",
-            f"[models.{name}] of the settings is about {there.target} of {there.data}, not {mine.target} of {mine.data}",
+            f"[models.{name}] says {there.target} of {there.data}, this answer is about {mine.target} of {mine.data}",
             where="ambidex.toml",
             do=f"choose another --name, or mend [models.{name}]",
         )
