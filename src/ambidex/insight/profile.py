@@ -29,7 +29,9 @@ USUAL = 0.1  # few columns of few values repeat by nature: above this share that
 ORDER = (
     "target-missing",
     "target-constant",
+    "target-few",
     "leak",
+    "wide",
     "text-in-numbers",
     "grouped-numbers",
     "infinite",
@@ -40,7 +42,6 @@ ORDER = (
     "sentinel",
     "missing",
     "disguised-missing",
-    "wide",
     "spelling",
     "stands-apart",
     "duplicate-rows",
