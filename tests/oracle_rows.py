@@ -19,10 +19,11 @@ def oracle(row_id: str) -> tuple[list[float], list[float]]:
     return values, tolerances
 
 
-def check(row_id: str, *got: float, of: slice = slice(None)) -> None:
+def check(row_id: str, *got: float, of: slice | list[int] = slice(None)) -> None:
     """The figures equal the row's (or the part of it that ``of`` names), within its tolerances."""
     values, tolerances = oracle(row_id)
-    values, tolerances = values[of], tolerances[of]
+    places = range(len(values))[of] if isinstance(of, slice) else of
+    values, tolerances = [values[i] for i in places], [tolerances[i] for i in places]
     assert len(got) == len(values), f"{row_id} has {len(values)} figures: {values}"
     for have, want, near in zip(got, values, tolerances, strict=True):
         # A stored figure is itself rounded: half its last place comes on top.
