@@ -167,7 +167,7 @@ def strength(story: Story) -> Strength:
     first = story.top[0]
     z = first.link.value if first.link else 0.0
     effect = story.contrasts[first.name].effect
-    clear = effect.low > 0 or effect.high < 0
+    clear = (effect.low > 0 or effect.high < 0) and not _turned(story.contrasts[first.name])
     steady = not story.halves or (first.steady or 0) >= 0.8 * story.halves
     if z > 5 and clear and steady and first.name not in story.suspects:
         return "strong"
@@ -199,16 +199,19 @@ def tiles(story: Story) -> tuple[tuple[str, str, str], ...]:
         out.append((f"mean {story.outcome.name}", number(mean), f"{count(n)} rows, {span(mean - half, mean + half)}"))
     if story.fit is not None:
         e = story.fit
+        doubt = f"; less without {listing(list(story.suspects)[:2])}" if story.suspects else ""
         if story.binary:
             out.append(
                 (
                     "pairs ranked right",
                     f"{100 * e.value:.0f} of 100",
-                    f"{span(100 * e.low, 100 * e.high)} (AUC {e.value:.3f}, rows not fitted)",
+                    f"{span(100 * e.low, 100 * e.high)} (AUC {e.value:.3f}, rows not fitted{doubt})",
                 )
             )
         else:
-            out.append(("spread explained", share(e.value, 0), f"{span(e.low, e.high, share)} (R², rows not fitted)"))
+            out.append(
+                ("spread explained", share(e.value, 0), f"{span(e.low, e.high, share)} (R², rows not fitted{doubt})")
+            )
     if story.top and story.fit is not None:
         first = story.top[0]
         effect = story.contrasts[first.name].effect
@@ -272,7 +275,8 @@ def unknowns(story: Story, time: str | None) -> tuple[str, ...]:
     name = story.top[0].name if story.top else "a column"
     out = [
         f"Whether changing {name} would change {story.outcome.words}: not tested; that takes an experiment.",
-        "What columns that are not in the table would explain.",
+        "What columns that are not in the table would explain; and whether it is the same in every group, as effects "
+        "are averages over all rows.",
     ]
     if time is None:
         out.append("Whether it holds next year: rows were held out at random, not by time (--time orders them).")
@@ -487,11 +491,15 @@ def _left(story: Story, c: Contrast) -> str:
     e = c.effect
     if not (e.low > 0 or e.high < 0):
         return "unclear with the other columns held equal"
-    higher_first = c.label.split(": ", 1)[-1].startswith(c.high + " against")
-    turned = (e.value > 0) != higher_first and c.at_high != c.at_low
-    if turned:
+    if _turned(c):
         return f"with the other columns held equal it turns round: {story.gap(e.value)} the other way"
     return f"{story.gap(e.value)} apart with the other columns held equal"
+
+
+def _turned(c: Contrast) -> bool:
+    """True if the difference has the other sign once the other columns are held equal."""
+    higher_first = c.label.split(": ", 1)[-1].startswith(c.high + " against")
+    return (c.effect.value > 0) != higher_first and c.at_high != c.at_low
 
 
 def _ranks(story: Story) -> str:

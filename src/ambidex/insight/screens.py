@@ -90,6 +90,15 @@ def screen(
         if name not in keep:
             if facts.role == "id":
                 out.leave(name, "id", f"{name}: {facts.unique:,} different values in {table.rows:,} rows name the rows")
+                again = table.rows - facts.missing - facts.unique
+                if again > 0:
+                    out.cautions.append(
+                        (
+                            "repeated-units",
+                            f"{name} repeats: {words.plural(again, 'row')} of {table.rows:,} are of one that is there "
+                            "already. Rows are taken as independent: where they are alike the intervals are too narrow",
+                        )
+                    )
                 continue
             if facts.type == "time":
                 out.leave(name, "time", f"{name}: points in time")

@@ -215,6 +215,8 @@ def importance(alone: Fit, together: Fit, place: slice) -> float:
     """
     first = max(2 * (alone.loglik - alone.null) - (int(alone.kept.sum()) - 1), 0.0)
     statistic, df, _ = joint_wald(together, place)
+    if together.family == "linear":  # on the likelihood's scale, where a strong column does not outgrow the rest
+        statistic = together.n * math.log1p(statistic / max(together.df, 1))
     return 0.5 * first + 0.5 * max(statistic - df, 0.0)
 
 
