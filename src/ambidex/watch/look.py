@@ -106,13 +106,20 @@ def look_at_rows(
             columns[column.name] = _category(entry, texts)
         else:
             odd = [v for v in cells if v is not None and not isinstance(v, int | float)]
-            numbers = np.array([v if isinstance(v, int | float) else np.nan for v in cells], dtype=np.float64)
+            numbers = np.array([_float(v) for v in cells], dtype=np.float64)
             columns[column.name] = _number(entry, column, numbers, len(odd), str(odd[0]) if odd else None)
     score = None
     if reference.get("score"):
         outputs = np.array([np.nan if p is None else p for p in scores], dtype=np.float64)
         score = count(reference["score"], outputs)
     return Look(rows=len(rows), columns=columns, score=score)
+
+
+def _float(value: Any) -> float:
+    try:
+        return float(value) if isinstance(value, int | float) else np.nan
+    except OverflowError:  # an integer beyond what a float holds
+        return np.nan
 
 
 def _spelled(value: Any) -> str:
