@@ -272,6 +272,7 @@ def promote(ref: str, *, to: str, dry_run: bool = False, at: At = None) -> Resul
     """Move a pointer, if the gates passed; never otherwise."""
     from ambidex.delivery import release
     from ambidex.delivery.references import resolve
+    from ambidex.report.words import plural
 
     places = ("staging", "shadow", "canary", "live")
     if to not in places:
@@ -281,15 +282,18 @@ def promote(ref: str, *, to: str, dry_run: bool = False, at: At = None) -> Resul
     was = getattr(workspace.store.model(name), to)
     judgement, event = release.promote(workspace, name, number, to=to, dry_run=dry_run)
     text = f"{to} is {name}@{number}" + (f" (was @{was})" if was is not None else "")
+    following: tuple[str, ...] = (f"ambidex promote {name}@{number} --to {to}",)
     if dry_run:
-        text = f"would be done: {text}; {len(judgement.gates)} gates are supported"
+        text = f"would be done: {text}; {plural(len(judgement.gates), 'gate')} supported"
+    elif to == "live":
+        following = (f"ambidex serve {name}", *((f"ambidex rollback {name}",) if was is not None else ()))
+    else:
+        following = (f"ambidex promote {name}@{number} --to live",)
     return Result(
         verb="promote",
         data={"model": name, "version": number, "was": was, "event": event.seq if event else None, "to": to},
         lines=(("✓", text),),
-        next=(f"ambidex serve {name}", f"ambidex rollback {name}")
-        if to == "live"
-        else (f"ambidex promote {name}@{number} --to live",),
+        next=following,
     )
 
 

@@ -12,6 +12,7 @@ from ambidex.errors import AmbidexError
 from ambidex.ports import Place
 from ambidex.records import POINTERS, Event, VersionRecord
 from ambidex.report.answer import Mark, Result
+from ambidex.report.words import plural
 
 __all__ = ["diff_versions", "list_models", "log", "show_version", "status"]
 
@@ -120,7 +121,9 @@ def status(place: Place) -> Result:
     alerts = open_alerts(place)
     paused = {s.name: s.paused for s in place.store.models() if s.paused}
     answers = place.store.answers()
-    lines: Lines = [("✓", f"{place.folder.name}: {len(answers)} answers, {len(listed.data['models'])} models")]
+    lines: Lines = [
+        ("✓", f"{place.folder.name}: {plural(len(answers), 'answer')}, {plural(len(listed.data['models']), 'model')}")
+    ]
     lines += list(listed.lines)
     lines += [("■" if a["level"] == "page" else "▲", f"{a['id']} {a['model']}: {a['text']}") for a in alerts]
     lines += [("▲", f"{name}: retraining is paused, {why}") for name, why in paused.items()]
@@ -185,7 +188,7 @@ def _event_line(e: dict[str, Any]) -> str:
 
 def _model_line(m: dict[str, Any]) -> str:
     pointers = ", ".join(f"{p} @{m[p]}" for p in POINTERS if m[p] is not None) or "no pointer set"
-    return f"{m['model']}  {m['versions']} version{'s' if m['versions'] != 1 else ''}, {pointers}"
+    return f"{m['model']}  {plural(m['versions'], 'version')}, {pointers}"
 
 
 def _gates(gates: Any) -> str:
