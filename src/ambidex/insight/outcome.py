@@ -15,8 +15,10 @@ from ambidex.report import words
 
 __all__ = ["Outcome", "read_outcome"]
 
-YES = frozenset({"yes", "y", "true", "t", "1", "positive", "pos"})
-NO = frozenset({"no", "n", "false", "f", "0", "negative", "neg"})
+YES = frozenset({"yes", "true", "positive", "pos"})
+NO = frozenset({"no", "false", "negative", "neg"})
+SHORT_YES, SHORT_NO = frozenset({"y", "t", "1"}), frozenset({"n", "f", "0", "-1"})
+"""Read as yes and no only side by side: ``1`` beside ``2`` is a code, ``T`` beside ``C`` an arm."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Outcome:
     @property
     def words(self) -> str:
         """As shown: `Churn` where the label says yes, else `status = left`."""
-        if self.positive is None or self.positive.strip().lower() in YES:
+        if self.positive is None or _reads_yes(self.positive, str(self.negative)):
             return self.name
         return f"{self.name} = {self.positive}"
 
@@ -118,12 +120,10 @@ def read_outcome(table: Table, target: str, positive: str | None = None) -> Outc
 
 
 def _yes(target: str, counts: Counter[str], cautions: list[tuple[str, str]]) -> str:
-    reads_yes = [v for v in counts if v.strip().lower() in YES]
-    reads_no = [v for v in counts if v.strip().lower() in NO]
-    if len(reads_yes) == 1 and len(reads_no) <= 1:
-        return reads_yes[0]
-    if len(reads_no) == 1 and not reads_yes:
-        return next(v for v in counts if v not in reads_no)
+    first, second = sorted(counts)
+    for label, other in ((first, second), (second, first)):
+        if _reads_yes(label, other) or (other.strip().lower() in NO and label.strip().lower() not in NO):
+            return label
     rare = min(counts, key=lambda v: (counts[v], v))
     other = next(v for v in counts if v != rare)
     cautions.append(
@@ -134,6 +134,11 @@ def _yes(target: str, counts: Counter[str], cautions: list[tuple[str, str]]) -> 
         )
     )
     return rare
+
+
+def _reads_yes(label: str, other: str) -> bool:
+    word, beside = label.strip().lower(), other.strip().lower()
+    return (word in YES and beside not in YES) or (word in SHORT_YES and beside in SHORT_NO)
 
 
 def _missing(table: Table, target: str, values: npt.NDArray[Any]) -> tuple[tuple[str, str], ...]:

@@ -149,18 +149,20 @@ def _pure_level(values: Values, y: npt.NDArray[np.float64]) -> str:
     share = float((y == rarer).mean())
     if values.dtype.kind == "f":
         absent = ~np.isfinite(values)
-        groups = {"(missing)": absent, "(not missing)": ~absent} if absent.any() else {}
+        codes, labels = absent.astype(np.int64), ["(not missing)", "(missing)"]
     else:
-        groups = {}
-        for label in dict.fromkeys(values):
-            groups["(missing)" if label is None else str(label)] = np.array([v == label for v in values])
-            if len(groups) > LEVELS:
-                return ""
-        if None in set(values):
-            groups["(not missing)"] = ~groups["(missing)"]
-    for label, rows in groups.items():
-        size = int(rows.sum())
-        if PURE_ROWS <= size < len(y) and bool((y[rows] == rarer).all()) and size * math.log10(share) < -6:
+        place: dict[Any, int] = {}
+        codes = np.fromiter((place.setdefault(v, len(place)) for v in values), dtype=np.int64, count=len(values))
+        labels = ["(missing)" if v is None else str(v) for v in place]
+        absent = codes == place.get(None, -1)
+    rows = np.bincount(codes, minlength=len(labels))
+    rare = np.bincount(codes, weights=y == rarer, minlength=len(labels))
+    seen = [(labels[i], int(rows[i]), int(rare[i])) for i in np.flatnonzero(rows)]
+    if values.dtype.kind != "f" and absent.any():
+        seen.append(("(not missing)", int((~absent).sum()), int((y[~absent] == rarer).sum())))
+    for label, size, hits in seen:
+        # With this many rows chance gives it less than once in a million levels.
+        if PURE_ROWS <= size < len(y) and hits == size and size * math.log10(share) < -6:
             return f"all {size:,} rows with {label} have the same, rarer outcome"
     return ""
 
