@@ -48,6 +48,9 @@ class Server:
     def start(self) -> Server:
         (self.folder / "ready").unlink(missing_ok=True)
         self.spawn()
+        return self.wait()
+
+    def wait(self) -> Server:
         assert self.process is not None
         deadline = time.monotonic() + 30
         while not (self.folder / "ready").exists():
@@ -56,11 +59,11 @@ class Server:
             time.sleep(0.01)
         return self
 
-    def spawn(self) -> subprocess.Popen[str]:
+    def spawn(self, stderr: int | None = None) -> subprocess.Popen[str]:
         command = [sys.executable, str(STUB), str(self.folder), str(self.port), str(self.workers)]
         with (self.folder / "stderr").open("a") as told:
             self.process = subprocess.Popen(
-                [*command, json.dumps(self.limits)], stdout=subprocess.PIPE, stderr=told, text=True
+                [*command, json.dumps(self.limits)], stdout=subprocess.PIPE, stderr=stderr or told, text=True
             )
         return self.process
 

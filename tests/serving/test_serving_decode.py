@@ -6,6 +6,7 @@ import json
 import math
 import subprocess
 import sys
+import time
 from typing import Any
 
 import msgspec
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from ambidex.errors import AmbidexError
 from ambidex.records import Column, Schema
-from ambidex.serving.decode import RowDecoder
+from ambidex.serving.decode import EXPLAINED, RowDecoder
 from ambidex.serving.problems import document
 
 SCHEMA = Schema(
@@ -135,12 +136,39 @@ def test_numbers_no_float_holds() -> None:
     assert DECODER.decode(json.dumps({"rows": [ROW]}).replace("41.5", "1e-999").encode()).inputs[0]["age"] == 0.0
 
 
+@pytest.mark.parametrize(
+    ("fill", "code"),
+    [
+        (json.dumps({"rows": [{}] * 500_000}), "http.column-missing"),
+        (json.dumps({"rows": [[]] * 500_000}), "http.type"),
+        (json.dumps([[]] * 500_000), "http.shape"),
+        (json.dumps(dict.fromkeys(range(200_000))), "http.column-unknown"),
+        (json.dumps({"rows": [], "more": "x" * 300_000}), "http.shape"),
+        (json.dumps({"rows": "x" * 300_000}), "http.shape"),
+        (json.dumps({**ROW, "plan kind": "x" * 300_000}), "http.range"),
+        (json.dumps({**ROW, "age": None, "plan kind": "x" * 300_000}), "data.null"),
+        ('{"rows": [' + " " * 300_000 + "}", "http.json"),
+        (json.dumps({"rows": [ROW] * 4_000}), "http.too-many-rows"),
+        (json.dumps({"rows": [ROW, ROW, {**ROW, "n": "x", "plan kind": "x" * 300_000}]}), "http.type"),
+    ],
+)
+def test_large_bodies_are_refused_for_their_first_fault_in_no_time(fill: str, code: str) -> None:
+    body = fill.encode()
+    assert len(body) > EXPLAINED
+    began = time.process_time()
+    said = refused(body)
+    assert time.process_time() - began < 0.5
+    assert said["code"] == code and len(said["detail"]) < 400
+    if code == "http.type" and "rows[" not in said["detail"] and len(body) < 400_000:
+        assert said["errors"][0]["row"] == 2 and said["errors"][0]["column"] == "n"
+
+
 def test_every_fault_up_to_twenty() -> None:
     many = RowDecoder(SCHEMA)
     with pytest.raises(AmbidexError) as caught:
         many.decode(json.dumps({"rows": [{**ROW, "age": "x", "n": None}] * 500}).encode())
     said = json.loads(document(caught.value).body)
-    assert len(said["errors"]) == 20 and "19 or more" in said["detail"]
+    assert len(said["errors"]) == 20 and "19 or more in" in said["detail"]
 
 
 def test_riders_are_text() -> None:

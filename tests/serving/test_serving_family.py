@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import threading
 import time
 from collections import Counter
@@ -212,6 +213,35 @@ def test_log_that_cannot_be_written(tmp_path: Path) -> None:
         assert [f["id"] for f in server.frames()] == answer["ids"]
         events = [e["event"] for e in server.events()]
         assert events == ["log.unwritable", "log.written-again"]
+
+
+def test_nobody_reads_what_the_server_says(tmp_path: Path) -> None:
+    server = Server(tmp_path / "s")
+    process = server.spawn(stderr=subprocess.PIPE)
+    server.wait()
+    body = json.loads(VALID)
+    for _ in range(600):  # more lines than a pipe holds
+        assert server.post("/predict/churn@12", body)[0] == 500
+    assert server.post("/predict/churn", body)[0] == 200
+    assert server.stop() == 0
+    assert process.stderr is not None
+    assert len(process.stderr.read()) > 30_000
+    process.stderr.close()
+
+
+def test_a_worker_that_is_told_to_ignore_hangups_does(tmp_path: Path) -> None:
+    server = Server(tmp_path / "s")
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        process = server.spawn()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    server.wait()
+    for pid in (process.pid, *server.worker_pids()):
+        os.kill(pid, signal.SIGHUP)
+    time.sleep(0.3)
+    assert server.post("/predict/churn", VALID)[0] == 200
+    assert server.stop() == 0
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -185,6 +186,31 @@ def test_many_slow_callers_and_the_rest_are_served(server: Server) -> None:
     for sock in slow:
         assert statuses(read_all(sock)) == [408]
         sock.close()
+
+
+def test_bodies_of_all_callers_together_are_bounded(tmp_path: Path) -> None:
+    with Server(tmp_path / "s", held_bytes=1 << 20) as small:
+        part = HEAD + b"Content-Length: 600000\r\n\r\n" + b" " * 599_000
+        with socket.create_connection(("127.0.0.1", small.port), timeout=5) as first:
+            first.sendall(part)
+            time.sleep(0.3)
+            said = small.raw(part)
+            assert statuses(said) == [503] and b"retry-after: 1" in said and b"http.overload" in said
+            assert statuses(small.raw(LAST)) == [200]
+        time.sleep(0.2)
+        assert statuses(small.raw(part + b" " * 1000, eof=True)) == [400]
+        assert statuses(small.raw(part + b" " * 1000, eof=True)) == [400]
+
+
+def test_connections_are_bounded(tmp_path: Path) -> None:
+    with Server(tmp_path / "s", connections=20) as small:
+        held = [socket.create_connection(("127.0.0.1", small.port), timeout=5) for _ in range(20)]
+        time.sleep(0.3)
+        assert statuses(small.raw(b"")) == [503]
+        for sock in held:
+            sock.close()
+        time.sleep(0.3)
+        assert statuses(small.raw(LAST)) == [200]
 
 
 def test_a_caller_that_does_not_read_is_cut(server: Server) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any
 from urllib.parse import unquote
 
@@ -16,7 +17,7 @@ from msgspec import Meta
 
 from ambidex.data.frames import Frame
 from ambidex.errors import AmbidexError, DataError, did_you_mean
-from ambidex.serving.decode import Rows, read_json
+from ambidex.serving.decode import NOT_DECODED, Rows, not_json
 from ambidex.serving.http import Connection
 from ambidex.serving.loader import Models, Served
 from ambidex.serving.log import Ids, PredictionLog, Report, utc
@@ -68,6 +69,7 @@ class App:
         self._ids = Ids()
         self.counts: dict[str, int] = {"answered": 0, "refused": 0, "rows": 0, "labels": 0, "model-failed": 0}
         self.draining = False
+        self._labels = ThreadPoolExecutor(1, thread_name_prefix="labels")  # one: the file has one writer
 
     # ------------------------------------------------------------ the way of a request
 
@@ -200,7 +202,7 @@ class App:
 
             self._guard(connection, answer)
 
-        self._loop.run_in_executor(None, self._log.labels, model, payloads).add_done_callback(kept)
+        self._loop.run_in_executor(self._labels, self._log.labels, model, payloads).add_done_callback(kept)
 
 
 class _ModelFailed(AmbidexError):
@@ -219,13 +221,13 @@ def _read_labels(body: bytes, served: Served) -> list[tuple[str, Any]]:
     """
     try:
         said = _labels.decode(body).labels
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        value = read_json(body)
+    except NOT_DECODED as error:
+        if not isinstance(error, msgspec.ValidationError):
+            raise not_json(body, error) from None
         why, _, place = str(error).partition(" - at ")
-        count = value.get("labels") if isinstance(value, dict) else None
-        if isinstance(count, list) and len(count) > LABELS:
+        if "array` of length" in why:
             raise HttpRefusal(
-                "http.too-large", f"the request has {len(count):,} labels, the limit is {LABELS:,}", status=413,
+                "http.too-large", f"the request has more than {LABELS:,} labels", status=413,
                 do="send fewer at a time, or a table: ambidex feedback NAME TABLE --id COL --label COL",
             ) from None  # fmt: skip
         raise DataError(

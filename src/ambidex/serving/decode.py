@@ -12,7 +12,8 @@ What a row may hold, in JSON:
 - Any other column is refused. A column twice in one object: the last one counts, scored and logged alike.
 
 All rows or none. The fast way is one C decoder made for the schema; only when it refuses does the slow way
-look for every fault, its row, column and value.
+look for every fault, its row, column and value. A body beyond ``EXPLAINED`` bytes is refused for its first fault:
+looking for all of them in 10 MB of ``[[],[],...`` held up the loop for 4 s.
 """
 
 from __future__ import annotations
@@ -26,19 +27,31 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from ambidex.errors import DataError, UsageError, did_you_mean
+from ambidex.errors import AmbidexError, DataError, UsageError, did_you_mean
 from ambidex.records import Column, Schema
 from ambidex.serving.problems import SHOWN, Fault, HttpRefusal, RowFaults, shortened
 
-__all__ = ["ROWS", "RowDecoder", "Rows"]
+__all__ = ["NOT_DECODED", "ROWS", "RowDecoder", "Rows", "not_json"]
 
 ROWS = 10_000
 """Rows of one request, at most; ``ambidex score`` takes tables."""
 TEXT = 4_096
 """Characters of one text, at most."""
+EXPLAINED = 256 << 10
+"""Bytes of a refused body that are searched for every fault."""
 FAULTS = 20
 """Faults that one answer lists, at most."""
 INT_LOW, INT_HIGH = -(2**63), 2**63 - 1
+NOT_DECODED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_MEANT = {
+    "out of range": "http.range",
+    ">=": "http.range",
+    "<=": "http.range",
+    "got `null`": "data.null",
+    "missing required": "http.column-missing",
+    "unknown field": "http.column-unknown",
+}
+"""What msgspec's words mean."""
 _POSITION = re.compile(r"\(byte (\d+)\)")
 
 
@@ -93,12 +106,16 @@ class RowDecoder:
         """
         try:
             return self._plain(self._body.decode(body).rows)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            pass
+        except NOT_DECODED as error:
+            first = error
         try:
             return self._plain([self._row.decode(body)])
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return self._explain(body)
+        except NOT_DECODED as error:
+            if len(body) <= EXPLAINED:
+                return self._explain(body)
+            said = str(first)
+            bare = said.startswith("Object ") and " - at " not in said and "`rows`" not in str(error)
+            raise self._first_fault(body, error if bare else first, bare) from None
 
     def _plain(self, rows: list[Any]) -> Rows:
         names, inputs_of = self._names, self._inputs_of
@@ -133,8 +150,7 @@ class RowDecoder:
         return Rows(inputs, riders)
 
     def _shape(self, value: Any) -> list[Any]:
-        columns = ", ".join(self._names)
-        do = f'send {{"rows": [{{...}}]}} with the columns {columns}'
+        columns, do = ", ".join(self._names)[:500], self._do()
         if not isinstance(value, dict):
             raise DataError("http.shape", f'the body is {_kind_of(value)}, not {{"rows": [...]}} or one object', do=do)
         if "rows" not in value:
@@ -150,12 +166,7 @@ class RowDecoder:
         if not isinstance(rows, list):
             raise DataError("http.shape", f"rows is {_kind_of(rows)}, not an array", found=shortened(rows), do=do)
         if len(rows) > self.limit:
-            raise HttpRefusal(
-                "http.too-many-rows",
-                f"the request has {len(rows):,} rows, the limit is {self.limit:,}",
-                status=413,
-                do="send fewer rows at a time, or score a table: ambidex score NAME TABLE --out FILE",
-            )
+            raise self._too_many(len(rows))
         return rows
 
     def _faults(self, index: int, row: Mapping[str, Any]) -> list[Fault]:
@@ -172,6 +183,8 @@ class RowDecoder:
         for name, value in row.items():
             if name in self._columns:
                 continue
+            if len(found) > FAULTS:
+                break
             if name not in self._riders:
                 what = f"row {index} has a column {shortened(name)} that the model does not take"
                 if name == self.schema.target:
@@ -187,13 +200,48 @@ class RowDecoder:
                 )
         return found
 
+    def _first_fault(self, body: bytes, error: Exception, bare: bool) -> AmbidexError:
+        """Where the decoder for the schema stopped, as an error of ours."""
+        if not isinstance(error, msgspec.ValidationError):
+            return not_json(body, error)
+        said, _, place = str(error).partition(" - at ")
+        place = place.strip("`").removeprefix("$")
+        index = re.match(r"\.rows\[(\d+)\]", place)
+        row, column = int(index[1]) if index else 0, place[index.end() + 1 if index else 1 :] or None
+        if "array` of length" in said:
+            return self._too_many(None)
+        if index is None and not bare:
+            return DataError(
+                "http.shape", f"the body does not fit: {said[:200]}", where=place[1:] or None, do=self._do()
+            )
+        code = "http.type"
+        for words, meant in _MEANT.items():
+            if words in said:
+                code = meant
+        if code in ("http.column-missing", "http.column-unknown"):
+            column = said.partition("`")[2].rpartition("`")[0][:100]
+        at = f", column {column[:100]}" if column else ""
+        return RowFaults([Fault(code, f"row {row}{at}: {said[:200]}", row, column)])
+
     def _typed_path(self, body: bytes) -> str:
         """Where the decoder for the schema stopped: ``$.rows[0].age``."""
         try:
             self._body.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except NOT_DECODED as error:
             return str(error).partition(" - at ")[2].strip("`")
         return ""
+
+    def _do(self) -> str:
+        return f'send {{"rows": [{{...}}]}} with the columns {", ".join(self._names)[:500]}'
+
+    def _too_many(self, count: int | None) -> AmbidexError:
+        said = "more than" if count is None else f"{count:,} rows, the limit is"
+        return HttpRefusal(
+            "http.too-many-rows",
+            f"the request has {said} {self.limit:,}{' rows' if count is None else ''}",
+            status=413,
+            do="send fewer rows at a time, or score a table: ambidex score NAME TABLE --out FILE",
+        )
 
 
 class _TooLarge(str):
@@ -212,20 +260,27 @@ def read_json(body: bytes, where: Callable[[bytes], str] = lambda body: "") -> A
     Raises:
         AmbidexError: ``http.json`` with the position, ``http.range``.
     """
-    do = "send UTF-8 JSON (RFC 8259)"
     try:
         return _ANY.decode(body)
-    except UnicodeDecodeError as error:
-        raise UsageError("http.json", f"the body is not valid UTF-8: {error.reason}", do=do) from None
-    except RecursionError:
-        raise UsageError("http.json", "the body nests arrays or objects too deeply", do=do) from None
     except msgspec.ValidationError:
         place = where(body)
         raise DataError(
             "http.range", f"a number{f' at {place[:100]}' if place else ''} is out of range: it has too many digits"
         ) from None
-    except msgspec.DecodeError as error:
-        raise UsageError("http.json", _syntax(body, str(error)), do=do) from None
+    except NOT_DECODED as error:
+        raise not_json(body, error) from None
+
+
+def not_json(body: bytes, error: Exception) -> AmbidexError:
+    """``http.json`` with the position, from what the decoder raised."""
+    match error:
+        case UnicodeDecodeError():
+            said = f"the body is not valid UTF-8: {error.reason}"
+        case RecursionError():
+            said = "the body nests arrays or objects too deeply"
+        case _:
+            said = _syntax(body, str(error))
+    return UsageError("http.json", said, do="send UTF-8 JSON (RFC 8259)")
 
 
 def _number(text: str) -> Any:
@@ -255,6 +310,8 @@ def _syntax(body: bytes, said: str) -> str:
 
 def _half_a_pair(body: bytes) -> bool:
     # msgspec reads a lone \\ud800 before a quote as a text cut off.
+    if len(body) > EXPLAINED:
+        return False
     try:
         json.loads(body)
     except (ValueError, RecursionError):

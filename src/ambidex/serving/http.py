@@ -47,6 +47,7 @@ class Gate:
         self.limits = limits or Limits()
         self.connections: set[Connection] = set()
         self.draining = False
+        self.held = 0
 
     def new_connection(self) -> Connection:
         """Protocol factory."""
@@ -94,6 +95,7 @@ class Connection(asyncio.Protocol):
         self._active = gate.loop.time()
         self._deadline: float | None = self._active + gate.limits.head_s
         self._in_message = False
+        self._held = 0
         self._reset()
 
     def _reset(self) -> None:
@@ -118,6 +120,7 @@ class Connection(asyncio.Protocol):
                 "http.overload", "the server has no room for another connection", status=503, do="retry after 1 s"
             )
             self._refuse(fault)
+            self._gate.loop.call_soon(self._pump)
 
     def data_received(self, data: bytes) -> None:
         self._active = self._gate.loop.time()
@@ -154,6 +157,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._gate.connections.discard(self)
         self._queue.clear()
+        self._parts = []
+        self._hold(-self._held)
         self._last = True
 
     def pause_writing(self) -> None:
@@ -210,6 +215,11 @@ class Connection(asyncio.Protocol):
         self._size += len(body)
         if self._size > self._limits.body_bytes:
             self._stop(self._body_too_large())
+        if self._gate.held + len(body) > self._limits.held_bytes:
+            self._stop(
+                HttpRefusal("http.overload", "the server holds as much as it can", status=503, do="retry after 1 s")
+            )
+        self._hold(len(body))
         self._parts.append(body)
 
     def on_message_complete(self) -> None:
@@ -219,6 +229,11 @@ class Connection(asyncio.Protocol):
         self._queue.append(Request(self._method, self._path(), self._fields, b"".join(self._parts), keep))
         self._parts = []
         self._last = not keep
+
+    def _hold(self, size: int) -> None:
+        size = max(size, -self._held)
+        self._held += size
+        self._gate.held += size
 
     def _framing(self, version: str) -> AmbidexError | None:
         """What is wrong with the head, where two readers might disagree about it."""
@@ -272,6 +287,7 @@ class Connection(asyncio.Protocol):
         self._in_message = False
         self._deadline = None
         self._parts = []
+        self._hold(-self._size)
 
     def _stop(self, fault: AmbidexError) -> None:
         self._refuse(fault)
@@ -295,6 +311,8 @@ class Connection(asyncio.Protocol):
     def answer(self, answer: Answer) -> None:
         """Answer the request under way."""
         request, self._current = self._current, None
+        if request is not None:
+            self._hold(-len(request.body))
         if request is None or self._transport is None or self._transport.is_closing():
             return
         close = not request.keep_alive or ((self._gate.draining or self._eof) and not self._queue)

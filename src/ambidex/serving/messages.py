@@ -22,6 +22,7 @@ class Limits:
         head_s: Seconds from a request's first byte to the end of its head.
         body_bytes: Body, after its chunks are joined.
         body_s: Seconds for the body.
+        held_bytes: Bodies of all callers of one worker together that are not answered yet.
         idle_s: Seconds an idle connection is kept.
         write_s: Seconds a caller may leave its answers unread.
         linger_s: Seconds in which what a refused caller still sends is thrown away, so that it reads its answer.
@@ -33,6 +34,7 @@ class Limits:
     head_s: float = 10.0
     body_bytes: int = 10 << 20
     body_s: float = 30.0
+    held_bytes: int = 256 << 20
     idle_s: float = 75.0
     write_s: float = 30.0
     linger_s: float = 2.0

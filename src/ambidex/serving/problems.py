@@ -57,7 +57,7 @@ class RowFaults(DataError):
     def __init__(self, faults: Sequence[Fault], *, more: bool = False) -> None:
         first = faults[0]
         rest = len(faults) - 1
-        tail = f" ({rest}{' or more' if more else ''} more in `errors`)" if rest else ""
+        tail = f" (and {rest}{' or more' if more else ''} in `errors`)" if rest else ""
         where = f"row {first.row}" + (f", column {first.column}" if first.column is not None else "")
         super().__init__(first.code, first.detail + tail, where=where, found=first.value)
         self.faults = tuple(faults)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
+import select
 import selectors
 import signal
 import socket
@@ -39,7 +40,8 @@ AGAIN_S = (0.0, 0.2, 0.5, 1.0)
 """Waits before a worker that died is started again, by how often it died young; the last is repeated."""
 YOUNG_S = 5.0
 MOST_WORKERS = 64
-LINE = 4000
+LINE = 3800
+STDERR = 2
 
 _encode = msgspec.json.Encoder().encode
 
@@ -286,7 +288,9 @@ class _Family:
             self._stopped_by = self._stopped_by or number
             self._signals += 1
 
-        before = {n: signal.signal(n, stop) for n in ours}
+        # What nohup, or a shell's &, has told this process to ignore stays ignored.
+        heeded = [n for n in ours if signal.getsignal(n) is not signal.SIG_IGN]
+        before = {n: signal.signal(n, stop) for n in heeded}
         before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
         wakeup = signal.set_wakeup_fd(inside.fileno(), warn_on_full_buffer=False)
         try:
@@ -299,10 +303,11 @@ class _Family:
             outside.close()
 
     def _log(self, said: Mapping[str, Any], worker: _Worker) -> None:
-        """One JSON line on stderr; only the parent writes there, so a full pipe never stops an answer."""
-        with suppress(OSError, ValueError):
-            sys.stderr.write(_encode({"at": utc(), "worker": worker.index, **said}).decode() + "\n")
-            sys.stderr.flush()
+        """One JSON line on stderr. Nobody may be reading there: a line that would have to wait is dropped."""
+        with suppress(OSError, TypeError, ValueError):
+            line = _encode({"at": utc(), "worker": worker.index, **said}) + b"\n"
+            if select.select([], [STDERR], [], 0)[1]:
+                os.write(STDERR, line[: select.PIPE_BUF])
 
     # ------------------------------------------------------------ the child
 
@@ -330,8 +335,9 @@ class _Family:
     def _child(self, parent: int, tells: int, waits: int) -> NoReturn:
         _die_with(parent)
         signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent passes it on
-        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
+        for number in (signal.SIGINT, signal.SIGHUP):  # these reach the whole group; the parent passes them on
+            signal.signal(number, signal.SIG_IGN)
+        for number in (signal.SIGTERM, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         os.set_blocking(tells, False)
 
@@ -355,6 +361,7 @@ class _Family:
                 report=tell,
                 loaded=lambda refs: tell("worker.loaded", {"refs": refs}),
                 go=go,
+                parent=waits,
                 limits=self._limits,
             )
         except AmbidexError as error:

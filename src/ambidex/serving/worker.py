@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
 import socket
 from collections.abc import Callable
@@ -31,6 +32,7 @@ def serve(
     report: Report,
     loaded: Callable[[list[str]], None],
     go: Callable[[], None],
+    parent: int,
     limits: Limits | None = None,
 ) -> None:
     """Serve until SIGTERM, then answer what is under way and return.
@@ -42,6 +44,7 @@ def serve(
         report: Told of events.
         loaded: Called with the references served once every model is open, before anything is accepted.
         go: Waits until all workers are loaded and the socket listens.
+        parent: Pipe that only the parent holds open.
         limits: What one caller may take.
 
     Raises:
@@ -54,18 +57,19 @@ def serve(
 
     loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
-    loop.run_until_complete(_run(models, listener, PredictionLog(log_folder, report), report, limits))
+    loop.run_until_complete(_run(models, listener, PredictionLog(log_folder, report), report, parent, limits))
 
 
 async def _run(
-    models: Models, listener: socket.socket, log: PredictionLog, report: Report, limits: Limits | None
+    models: Models, listener: socket.socket, log: PredictionLog, report: Report, parent: int, limits: Limits | None
 ) -> None:
     loop = asyncio.get_running_loop()
     app = App(models, log, report, loop)
     gate = Gate(loop, app, Outbox(loop, log.flush), limits)
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.set_exception_handler(lambda _, said: report("loop.error", {"what": str(said.get("message"))[:300]}))
+    loop.add_reader(parent, os._exit, 0)  # end of file: the parent is gone, and nobody would stop this worker
     models.follow(loop)
     door = _Door(loop, listener, gate)
     door.open()
