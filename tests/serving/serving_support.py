@@ -114,7 +114,16 @@ class Server:
         return [f for path in log_files(self.folder / "log", model) for f in read_frames(path)[0]]
 
     def events(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in (self.folder / "stderr").read_text().splitlines()]
+        return [json.loads(line) for line in (self.folder / "stderr").read_text().splitlines() if line]
+
+    def told(self, name: str, count: int = 1) -> list[dict[str, Any]]:
+        """Events of a name, once there are so many: they come a moment after the answer."""
+        deadline = time.monotonic() + 5
+        while True:
+            found = [e for e in self.events() if e["event"] == name]
+            if len(found) >= count or time.monotonic() > deadline:
+                return found
+            time.sleep(0.02)
 
     def worker_pids(self) -> list[int]:
         return [p for p in map(int, (self.folder / "pids").read_text().split()) if alive(p)]

@@ -189,8 +189,7 @@ def test_a_model_that_fails_fails_its_request_only(server: Server) -> None:
     assert (status, said["code"]) == (500, "http.model") and "row 1" in said["detail"]
     assert len(server.frames()) == logged
     assert server.post("/predict/churn@11", VALID)[0] == 200
-    failed = [e for e in server.events() if e["event"] == "model.failed"]
-    assert said["incident"] in {e["incident"] for e in failed}
+    assert said["incident"] in {e["incident"] for e in server.told("model.failed", 2)}
 
 
 def test_health(server: Server) -> None:
