@@ -111,9 +111,15 @@ class WatchSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
 
 
 class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """The whole file."""
+    """The whole file.
+
+    Attributes:
+        name: What people call the workspace.
+        database: URL of a Postgres that keeps the events; the workspace's own SQLite file if not said.
+    """
 
     name: str | None = None
+    database: str | None = None
     gates: GateSettings = GateSettings()
     watch: WatchSettings = WatchSettings()
     models: dict[str, ModelSettings] = msgspec.field(default_factory=dict)

@@ -49,7 +49,7 @@ class Workspace:
         """The events and their fold."""
         from ambidex.edges.sql import SqlStore
 
-        return SqlStore(self.hidden / "meta.sqlite", clock=self.clock, by=who())
+        return SqlStore(self.settings.database or self.hidden / "meta.sqlite", clock=self.clock, by=who())
 
     @cached_property
     def blobs(self) -> Blobs:
