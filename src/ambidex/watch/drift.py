@@ -112,6 +112,16 @@ def look_for_drift(
     Raises:
         UsageError: ``usage.value`` for a margin or alpha outside its range.
         DataError: ``data.empty``, or ``data.schema`` for a column that is missing or holds text for numbers.
+
+    Example:
+        >>> import pyarrow as pa
+        >>> from ambidex.bundle.reference import make_reference
+        >>> from ambidex.records import Column
+        >>> of = Schema(columns=(Column(name="plan", type="category"),), target="left", task="binary")
+        >>> then = Table("then", None, pa.table({"plan": ["basic", "plus"] * 500}))
+        >>> now = Table("now", None, pa.table({"plan": ["basic", "plus", "plus"] * 300}))
+        >>> look_for_drift(make_reference(then, of), of, now).columns[0]["what"]
+        'basic 50% → 33%'
     """
     if not 0 < margin < 0.5:
         raise UsageError("usage.value", f"margin {margin} is not between 0 and 0.5", do="--margin 0.02")
