@@ -43,12 +43,14 @@ POINTERS = ("live", "staging", "shadow", "canary", "candidate", "previous")
 def canonical(value: Any) -> bytes:
     """The bytes that are hashed: JSON with sorted keys, no blanks, UTF-8, no NaN.
 
+    A file name that is not UTF-8 reaches Python with lone surrogates; they are written as JSON escapes,
+    so that what is read back gives the same bytes again.
+
     >>> canonical({"b": 1, "a": [True, None]})
     b'{"a":[true,null],"b":1}'
     """
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain
-    ).encode()
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain)
+    return text.encode(errors="backslashreplace")
 
 
 def digest(data: bytes) -> str:

@@ -119,11 +119,11 @@ def judge(
     return made
 
 
-def promote(store: Store, version: int, model: str = "churn", *, to: str = "live", **changes: Any) -> Event:
+def promote(store: Store, version: int | None, model: str = "churn", *, to: str = "live", **changes: Any) -> Event:
     """Promote a version on its newest judgement and the state as it is."""
     values: dict[str, Any] = {
         "expected_revision": store.model(model).revision,
-        "judgement": store.judgement(model, version),
+        "judgement": None if version is None else store.judgement(model, version),
         "verb": "promote",
         "max_age_s": WEEK_S,
         "because": "as told",
@@ -260,7 +260,7 @@ class StoreContract:
         store = new_store(clock)
 
         def back(version: int | None = None) -> Event:
-            return promote(store, version, verb="rollback", because="worse")  # type: ignore[arg-type]
+            return promote(store, version, verb="rollback", because="worse")
 
         for version in (1, 2, 3):
             register(store)
@@ -314,10 +314,10 @@ class StoreContract:
         judge(store, 1, at=clock())
         promote(store, 1, to="shadow")
         assert store.model("churn").shadow == 1
-        promote(store, None, to="shadow", judgement=None)  # type: ignore[arg-type]
+        promote(store, None, to="shadow", judgement=None)
         assert store.model("churn").shadow is None
         with refuses("usage.value"):
-            promote(store, None, judgement=None)  # type: ignore[arg-type]
+            promote(store, None, judgement=None)
 
     def test_answers_are_numbered_and_kept_once(self, new_store: Callable[[Clock], Store]) -> None:
         store = new_store(HandClock())
@@ -326,9 +326,12 @@ class StoreContract:
         assert store.record_answer({**one, "record": {"seed": 1}}) == 2
         assert store.record_answer(one) == 1
         assert store.answer(1) == one
-        assert [n for n, _ in store.answers()] == [1, 2]
+        assert store.record_answer({"record": {"command": "profile caf\udce9.csv \x00"}}) == 3
+        assert store.answer(3) == {"record": {"command": "profile caf\udce9.csv \x00"}}
+        assert [n for n, _ in store.answers()] == [1, 2, 3]
         with refuses("data.no-answer"):
-            store.answer(3)
+            store.answer(4)
+        assert all(c["passed"] for c in store.check())
 
     def test_a_document_and_its_events_are_one(self, new_store: Callable[[Clock], Store]) -> None:
         store = new_store(HandClock())
@@ -388,8 +391,15 @@ class StoreContract:
                 assert "did you mean `churn`" in error.message
             else:
                 raise AssertionError("nothing was raised")
-        with refuses("data.no-version"):
-            store.version("churn", 2)
+        for number in (2, 0, -1, 10**30):
+            with refuses("data.no-version"):
+                store.version("churn", number)
+            with refuses("data.no-answer"):
+                store.answer(number)
+            assert store.judgement("churn", number) is None
+        for name in ("", "a\x00b", "\udce9", "x" * 10_000):
+            with refuses("data.no-model"):
+                store.model(name)
         assert store.judgement("churn", 1) is None
         with refuses("usage.name"):
             store.append(verb="serve", model="../x")

@@ -217,9 +217,3 @@ def test_a_server_that_does_not_answer():
         store.models()
     assert caught.value.code == "env.no-server"
     assert "secret" not in str(caught.value)
-
-
-def test_another_kind_of_database():
-    store = SqlStore("mysql://localhost/x", clock=HandClock())
-    with pytest.raises(EnvironmentProblem):
-        store.models()

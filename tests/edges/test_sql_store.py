@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ambidex.edges.sql import SqlStore
-from ambidex.errors import EnvironmentProblem
+from ambidex.errors import EnvironmentProblem, UsageError
 from ambidex.testing import HandClock, StoreContract, judge, promote, register
 
 
@@ -124,6 +124,54 @@ def test_every_edit_is_found(path, statements, found):
     assert found in failed(path)
 
 
+def test_a_lost_end_of_the_log_is_found_and_stays_found(path, tmp_path):
+    """A database put back from before is sound in itself; the last event seen lies beside it."""
+    old = path.read_bytes()
+    store = SqlStore(path, clock=HandClock())
+    store.append(verb="serve")
+    store.close()
+    path.write_bytes(old)
+    assert failed(path) == ["end"]
+    store = SqlStore(path, clock=HandClock())
+    for _ in range(3):
+        store.append(verb="serve", by="later")
+    (end,) = [c for c in store.check() if not c["passed"]]
+    assert "not the one that had been written" in end["what"]
+    store.close()
+    (path.parent / "head").unlink()
+    assert failed(path) == []
+    store.append(verb="serve")
+    store.close()
+    assert (path.parent / "head").read_text().split()[0] == str(store.events()[-1].seq)
+    store.close()
+    path.unlink()
+    assert code_of(path) == "env.broken-workspace"
+    assert not path.exists()
+
+
+def test_an_end_that_was_not_written_any_more_is_no_fault(path):
+    """A kill between the commit and the line beside it, or an empty file after a power loss."""
+    head = path.parent / "head"
+    before = head.read_text()
+    store = SqlStore(path, clock=HandClock())
+    store.append(verb="serve")
+    head.write_text(before)
+    assert failed(path) == []
+    head.write_text("")
+    assert failed(path) == []
+    store.append(verb="serve")
+    assert head.read_text().split()[0] == str(store.events()[-1].seq)
+    store.close()
+
+
+def test_a_database_of_another_kind(tmp_path):
+    for url in ("mysql://localhost/x", "postgresql//nowhere", "://", "sqlite://"):
+        if "://" in url:
+            with pytest.raises(UsageError) as caught:
+                SqlStore(url, clock=HandClock())
+            assert caught.value.code == "usage.config"
+
+
 def test_only_the_owner_can_read_it(path):
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE((path.parent / "lock").stat().st_mode) == 0o600
@@ -200,7 +248,7 @@ def test_a_full_disk_is_said_and_changes_nothing(path):
     script = f"""
 import resource, signal, sys
 from ambidex.edges.sql import SqlStore
-from ambidex.errors import EnvironmentProblem
+from ambidex.errors import EnvironmentProblem, UsageError
 from ambidex.testing import HandClock
 store = SqlStore({str(path)!r}, clock=HandClock())
 store.append(verb="init")

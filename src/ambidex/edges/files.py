@@ -87,27 +87,29 @@ class Disk:
         finally:
             os.close(descriptor)
 
-    def replace(self, path: Path, data: bytes, *, folders: tuple[Path, ...] = ()) -> None:
+    def replace(self, path: Path, data: bytes, *, folders: tuple[Path, ...] = (), durable: bool = True) -> None:
         """Put a whole file in its place; durable when this returns.
 
         Args:
             path: The file.
             data: All of its bytes.
             folders: Folders above the file's own whose names must be durable too.
+            durable: False for what may be lost with the power, since something else tells it again.
         """
         temp = path.parent / f"{_TEMP}{here()}-{os.getpid()}-{secrets.token_hex(6)}"
         try:
             descriptor = self.create(temp)
             try:
                 self.write(descriptor, data)
-                self.sync(descriptor)
+                if durable:
+                    self.sync(descriptor)
             finally:
                 os.close(descriptor)
             self.rename(temp, path)
         except BaseException:
             temp.unlink(missing_ok=True)
             raise
-        for folder in (path.parent, *folders):
+        for folder in (path.parent, *folders) if durable else ():
             self.sync_folder(folder)
 
 
@@ -149,7 +151,7 @@ class FileBlobs:
     """Content-addressed bytes in a folder: ``ab/abcd…``.
 
     Args:
-        folder: Where the blobs lie; made by the first ``put``.
+        folder: Where the blobs lie; made by the first ``put`` in a folder that is there.
         hook: Called before and after each step that changes the disk.
 
     >>> import tempfile
@@ -180,7 +182,7 @@ class FileBlobs:
         path = self._path(sha256)
         try:
             if not self.folder.is_dir():
-                self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._disk.folder(self.folder)
                 self._disk.sync_folder(self.folder.parent)
             self._disk.folder(path.parent)
             if _holds(path, data):

@@ -107,14 +107,18 @@ class FileLock:
 
         threading.Thread(target=wait, name="ambidex-lock", daemon=True).start()
         try:
-            if done.wait(timeout):
-                return True
-        finally:
+            done.wait(timeout)
+        except BaseException:  # Ctrl-C while waiting
             with guard:
-                if not done.is_set():
-                    given_up = True
-                    self._files = None
-        return not given_up  # it may have come in the last moment
+                if done.is_set():
+                    self.release()
+                else:
+                    given_up, self._files = True, None
+            raise
+        with guard:
+            if not done.is_set():
+                given_up, self._files = True, None
+        return not given_up
 
     def release(self) -> None:
         """Give it back."""

@@ -25,7 +25,7 @@ from ambidex.edges.sql_open import Database
 from ambidex.errors import InternalError, NotFound, Refused, UsageError, did_you_mean
 from ambidex.journal import GUARDED, answer_key, answer_of, apply, judgement_of, plain, stale, version_of
 from ambidex.ports import Clock, StepHook
-from ambidex.records import POINTERS, Event, Judgement, ModelState, VersionRecord, canonical, check_name, digest
+from ambidex.records import NAME, POINTERS, Event, Judgement, ModelState, VersionRecord, canonical, check_name, digest
 
 __all__ = ["SqlStore"]
 
@@ -276,9 +276,12 @@ class SqlStore:
     def answer(self, number: int) -> dict[str, Any]:
         """An answer as it was kept. Raises NotFound ``data.no-answer``."""
         with self._database.reading() as connection:
-            text = connection.execute(select(t.answers.c.body).where(t.answers.c.number == number)).scalar()
+            count = connection.execute(select(func.count()).select_from(t.answers)).scalar() or 0
+            text = None
+            if 0 < number <= count:
+                query = select(t.answers.c.body).where(t.answers.c.number == number)
+                text = connection.execute(query).scalar()
             if text is None:
-                count = connection.execute(select(func.count()).select_from(t.answers)).scalar() or 0
                 raise NotFound(
                     "data.no-answer",
                     f"there is no answer/{number}",
@@ -322,7 +325,7 @@ class SqlStore:
             ``[{"name", "passed", "what"}]``.
         """
         with self._database.reading() as connection:
-            return check(connection, file=self._database.path is not None)
+            return check(connection, file=self._database.path is not None, anchor=self._database.anchor())
 
     # --- inside a transaction -------------------------------------------------------------
 
@@ -418,7 +421,9 @@ class SqlStore:
         return ModelState(name=name) if text is None else ModelState.from_json(json.loads(text))
 
     def _known(self, connection: Connection, name: str) -> ModelState:
-        text = connection.execute(select(t.models.c.state).where(t.models.c.name == name)).scalar()
+        text = None
+        if NAME.fullmatch(str(name)):
+            text = connection.execute(select(t.models.c.state).where(t.models.c.name == name)).scalar()
         if text is None:
             names = list(connection.execute(select(t.models.c.name).order_by(t.models.c.name)).scalars())
             raise NotFound(
@@ -431,9 +436,11 @@ class SqlStore:
 
     def _version(self, connection: Connection, model: str, number: int) -> VersionRecord:
         state = self._known(connection, model)
-        text = connection.execute(
-            select(t.versions.c.record).where(t.versions.c.model == model, t.versions.c.number == number)
-        ).scalar()
+        text = None
+        if 0 < number <= state.versions:
+            text = connection.execute(
+                select(t.versions.c.record).where(t.versions.c.model == model, t.versions.c.number == number)
+            ).scalar()
         if text is None:
             raise NotFound(
                 "data.no-version",
@@ -444,6 +451,8 @@ class SqlStore:
         return VersionRecord.from_json(json.loads(text))
 
     def _judgement(self, connection: Connection, model: str, version: int) -> Judgement | None:
+        if not NAME.fullmatch(model) or not 0 < version < 2**31:
+            return None
         text = connection.execute(
             select(t.judgements.c.record).where(t.judgements.c.model == model, t.judgements.c.version == version)
         ).scalar()

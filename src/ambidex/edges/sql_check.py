@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Connection, Table, exc, select
 
 from ambidex.edges import sql_tables as t
 from ambidex.journal import State, answer_key, chain_faults, fold
@@ -15,15 +15,16 @@ from ambidex.records import Event, canonical, digest
 __all__ = ["check"]
 
 
-def check(connection: Connection, *, file: bool) -> list[dict[str, Any]]:
+def check(connection: Connection, *, file: bool, anchor: tuple[int, str] | None) -> list[dict[str, Any]]:
     """Verify a workspace's database in one snapshot.
 
     Args:
         connection: A connection that sees one snapshot.
         file: True for SQLite, whose file is verified page by page too.
+        anchor: Number and hash of an event that was written beside the database, if one was.
 
     Returns:
-        ``[{"name", "passed", "what"}]``: ``database``, ``chain``, ``models``, ``versions``,
+        ``[{"name", "passed", "what"}]``: ``database``, ``chain``, ``end``, ``models``, ``versions``,
         ``judgements``, ``answers``, ``documents``.
     """
     found: list[dict[str, Any]] = []
@@ -31,18 +32,20 @@ def check(connection: Connection, *, file: bool) -> list[dict[str, Any]]:
     def verify(name: str, good: str, faults: Callable[[], list[str]]) -> None:
         try:
             wrong = faults()
+        except exc.DBAPIError as error:
+            wrong = [f"it cannot be read: {error.orig}"]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             wrong = [f"a row cannot be read: {type(error).__name__}: {error}"]
         found.append({"name": name, "passed": not wrong, "what": "; ".join(wrong[:5]) if wrong else good})
 
     if file:
         verify("database", "every page of the file is in order", lambda: _pages(connection))
-    head = connection.execute(select(t.chain.c.seq, t.chain.c.hash).where(t.chain.c.id == 1)).first()
     log: list[Event] = []
     state = State()
 
     def chain() -> list[str]:
         nonlocal state
+        head = connection.execute(select(t.chain.c.seq, t.chain.c.hash).where(t.chain.c.id == 1)).first()
         log.extend(_log(connection))
         if head is None:
             return ["the end of the log is not kept beside it"]
@@ -50,7 +53,9 @@ def check(connection: Connection, *, file: bool) -> list[dict[str, Any]]:
         state = fold(log)
         return wrong
 
-    verify("chain", f"{0 if head is None else head.seq} events, each follows the one before", chain)
+    verify("chain", "each event follows the one before", chain)
+    if anchor is not None:
+        verify("end", "no event is lost", lambda: _lost(log, *anchor))
     expected: list[tuple[str, Table, tuple[str, ...], Callable[[], Mapping[Any, Any]]]] = [
         ("models", t.models, ("name",), lambda: {k: _model(v) for k, v in state.models.items()}),
         (
@@ -82,6 +87,16 @@ def check(connection: Connection, *, file: bool) -> list[dict[str, Any]]:
 def _pages(connection: Connection) -> list[str]:
     said = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check(5)")]
     return [] if said == ["ok"] else said
+
+
+def _lost(log: list[Event], seq: int, head: str) -> list[str]:
+    if len(log) < seq:
+        said = f"the log ends at event {len(log)}, and event {seq} had been written"
+    elif log[seq - 1].hash != head:
+        said = f"event {seq} is not the one that had been written"
+    else:
+        return []
+    return [f"{said}: put .ambidex back from a backup, or remove .ambidex/head to accept the loss"]
 
 
 def _log(connection: Connection) -> Iterator[Event]:

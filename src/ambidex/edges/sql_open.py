@@ -24,7 +24,7 @@ from sqlalchemy.pool import QueuePool
 from ambidex.edges import sql_tables as t
 from ambidex.edges.files import Disk, disk_problem
 from ambidex.edges.locks import FairLock, FileLock, Gate
-from ambidex.errors import AmbidexError, EnvironmentProblem, MissingExtra
+from ambidex.errors import AmbidexError, EnvironmentProblem, MissingExtra, UsageError
 from ambidex.ports import StepHook
 
 __all__ = ["Database"]
@@ -54,7 +54,7 @@ class Database:
         if place.startswith("sqlite:///"):
             self.path = Path(place.removeprefix("sqlite:///"))
         elif "://" in place:
-            self.url = place
+            self.url = _postgres(place)
         else:
             self.path = Path(place)
         self._reset()
@@ -83,8 +83,22 @@ class Database:
         self._engine_now()  # makes the tables under the lock that is taken next
         with self._alone(), self._gate.inside(), self._in_our_words():
             with self._connect() as connection, connection.execution_options(ambidex_write=True).begin():
+                whole = self._whole(connection)
                 yield connection
+                end = connection.execute(select(t.chain.c.seq, t.chain.c.hash)).first()
+            if whole and end is not None:
+                self._tie(int(end.seq), str(end.hash))
             self._checkpoint(at_least=_CHECKPOINT_BYTES)
+
+    def anchor(self) -> tuple[int, str] | None:
+        """The end of the log as it was written beside the database, or None."""
+        if self.path is None:
+            return None
+        try:
+            seq, head = (self.path.parent / "head").read_text().split()
+            return int(seq), head
+        except (OSError, ValueError):
+            return None
 
     def close(self) -> None:
         """Give back every connection; the next use opens again."""
@@ -148,6 +162,8 @@ class Database:
                 "env.no-workspace", "there is no workspace here", where=self._where, do="ambidex init"
             )
         if not path.exists():
+            if self.anchor() is not None:
+                raise self._broken("the file is not there any more")
             # Before SQLite makes it, so that nobody but its owner can ever read it.
             with suppress(FileExistsError):
                 os.close(self.disk.create(path))
@@ -175,12 +191,6 @@ class Database:
     def _server(self) -> Engine:
         assert self.url is not None
         url = make_url(self.url)
-        if url.get_backend_name() != "postgresql":
-            raise EnvironmentProblem(
-                "env.broken-workspace",
-                f"a workspace's database is SQLite or Postgres, not {url.get_backend_name()}",
-                do='database = "postgresql://host/name" in ambidex.toml',
-            )
         try:
             return create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True, max_overflow=20)
         except ModuleNotFoundError as error:
@@ -202,6 +212,24 @@ class Database:
                     t.tables.create_all(connection)
                     connection.execute(insert(t.meta).values(name="schema", value=str(t.SCHEMA)))
                     connection.execute(insert(t.chain).values(id=1, seq=0, hash="0" * 64))
+
+    def _tie(self, seq: int, head: str) -> None:
+        """Write the end of the log beside the database, after the commit.
+
+        A database that is restored, swapped, or loses the end of its write-ahead log to a flipped bit is
+        sound in itself; only something outside it can tell that events are gone.
+        """
+        if self.path is not None:
+            with suppress(OSError):  # the event is committed, and the next one writes it again
+                self.disk.replace(self.path.parent / "head", f"{seq} {head}\n".encode(), durable=False)
+
+    def _whole(self, connection: Connection) -> bool:
+        """Whether the log holds the event that was last seen; if not, the evidence is left alone."""
+        anchor = self.anchor()
+        if anchor is None:
+            return True
+        found = connection.execute(select(t.events.c.hash).where(t.events.c.seq == anchor[0])).scalar()
+        return bool(found == anchor[1])
 
     # --- locks ----------------------------------------------------------------------------
 
@@ -298,6 +326,22 @@ class Database:
             found=said,
             do="put .ambidex back from a backup",
         )
+
+
+def _postgres(url: str) -> str:
+    try:
+        backend = make_url(url).get_backend_name()
+    except (exc.ArgumentError, ValueError):
+        backend = "no URL"
+    if backend != "postgresql":
+        raise UsageError(
+            "usage.config",
+            "`database` is a file's path or a Postgres URL",
+            where="ambidex.toml, database",
+            found=backend,
+            do='database = "postgresql://user@host/name"',
+        )
+    return url
 
 
 def _schema(connection: Connection, where: str) -> int | None:
