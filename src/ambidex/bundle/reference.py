@@ -209,8 +209,7 @@ def mid_ranks(entry: Entry) -> Floats:
     total = counts.sum()
     if total == 0:
         return np.full(len(counts) + 1, 0.5)
-    shares = counts / total
-    return np.append(np.cumsum(shares) - shares / 2, 0.5)
+    return np.append((np.cumsum(counts) - counts / 2) / total, 0.5)  # counts add up exactly, shares do not
 
 
 def share(counts: ArrayLike, slot: int) -> float:
