@@ -14,6 +14,7 @@ from ambidex.data.record import record
 from ambidex.data.table import Table
 from ambidex.errors import DataError, UsageError
 from ambidex.insight import drivers_words as say
+from ambidex.insight.drivers_story import Story
 from ambidex.insight.factors import PER_TERM, Analysis, Factor, alone, analyse, measure_fit
 from ambidex.insight.outcome import Outcome, read_outcome
 from ambidex.insight.screens import Screened, leak, screen
@@ -87,7 +88,7 @@ def drivers(
         "keep": list(keep),
         "time": time,
     }
-    story = say.Story(outcome, y, asked.analysis.factors, asked.fit, asked.analysis.halves, screened.suspects)
+    story = Story(outcome, y, asked.analysis.factors, asked.fit, asked.analysis.halves, screened.suspects)
     if not asked.analysis.enough:
         answer = _open(story, asked.analysis, y, binary, columns=len(screened.columns))
     else:
@@ -198,7 +199,7 @@ def _without_leaks(
     return out
 
 
-def _told(story: say.Story, asked: _Asked) -> Answer:
+def _told(story: Story, asked: _Asked) -> Answer:
     top = story.top
     checks = (_room(story, asked.analysis.terms, True),)
     if not top:
@@ -229,7 +230,7 @@ def _told(story: say.Story, asked: _Asked) -> Answer:
     )
 
 
-def _open(story: say.Story, analysis: Analysis, y: Floats, binary: bool, *, columns: int) -> Answer:
+def _open(story: Story, analysis: Analysis, y: Floats, binary: bool, *, columns: int) -> Answer:
     terms = max(analysis.terms, columns, 1)
     needed = int(np.ceil(PER_TERM * terms - story.events))
     each = f"{PER_TERM} for each of {words.plural(terms, 'coefficient')}"
@@ -260,7 +261,7 @@ def _open(story: say.Story, analysis: Analysis, y: Floats, binary: bool, *, colu
     )
 
 
-def _room(story: say.Story, terms: int, passed: bool) -> Check:
+def _room(story: Story, terms: int, passed: bool) -> Check:
     kind = "rows with the rarer outcome" if story.binary else "rows"
     value = round(story.events / max(terms, 1), 1)
     return Check(

@@ -4,142 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ambidex.insight.drivers_story import Contrast, Story, finite, level_name, levels_figure, turned
 from ambidex.insight.factors import ALPHA, PER_TERM, Analysis, Factor
-from ambidex.insight.outcome import Outcome
 from ambidex.report.answer import Figure, Finding, Strength
-from ambidex.report.words import count, listing, number, plural, points, share, signed, signed_points, span
-from ambidex.stats import effects, laws
-from ambidex.stats.design import MISSING, OTHER, Category
+from ambidex.report.words import count, listing, number, plural, points, share, signed, span
+from ambidex.stats import laws
 from ambidex.stats.estimate import Estimate
 
 __all__ = [
-    "Contrast", "Story", "actions", "advice", "findings", "headline", "method", "nothing", "reversals", "strength",
+    "actions", "advice", "findings", "headline", "method", "nothing", "reversals", "strength",
     "table", "tiles", "unknowns",
 ]  # fmt: skip
 
 Floats = npt.NDArray[np.float64]
-
-SHOWN = 8
-PERCENTILES = (0.05, 0.25, 0.50, 0.75, 0.95)
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """The two values of a column between which the outcome differs most.
-
-    Attributes:
-        high: Value with the higher outcome, in words. ``low``: the other.
-        at_high: Outcome there, on its own (share or mean). ``at_low``: at the other.
-        effect: From the lower to the higher value (category: against the base), other columns held equal.
-        label: Of the effect, for pictures.
-    """
-
-    high: str
-    low: str
-    at_high: float
-    at_low: float
-    effect: Estimate
-    label: str
-
-
-@dataclass(frozen=True)
-class Story:
-    """What is told.
-
-    Attributes:
-        outcome: The outcome.
-        y: Its values, shape (n,).
-        factors: All factors, most important first.
-        fit: AUC or R² on rows not fitted, or None.
-        halves: Half-samples of the ranking.
-        suspects: Columns that predict suspiciously well alone.
-    """
-
-    outcome: Outcome
-    y: Floats
-    factors: Sequence[Factor]
-    fit: Estimate | None
-    halves: int
-    suspects: dict[str, float]
-
-    @property
-    def binary(self) -> bool:
-        """True for a yes/no outcome."""
-        return self.outcome.task == "binary"
-
-    @property
-    def events(self) -> float:
-        """Rows with the rarer outcome; all rows for a number."""
-        return float(min(self.y.sum(), len(self.y) - self.y.sum())) if self.binary else float(len(self.y))
-
-    @cached_property
-    def top(self) -> list[Factor]:
-        """Factors to tell of: supported, one of each group of twins, suspects last."""
-        told = [f for f in self.factors if f.supported and f.head and f.effects]
-        return sorted(told, key=lambda f: f.name in self.suspects)
-
-    @cached_property
-    def contrasts(self) -> dict[str, Contrast]:
-        """The widest difference of each factor that is told of."""
-        return {f.name: contrast(f, self) for f in self.top[:SHOWN]}
-
-    def level(self, x: float) -> str:
-        """A level of the outcome as text."""
-        return share(x) if self.binary else number(x)
-
-    def gap(self, x: float, *, sign: bool = False) -> str:
-        """A difference of the outcome as text; points are given times 100."""
-        if self.binary:
-            return (
-                signed_points(x / 100, 0 if abs(x) >= 10 else 1)
-                if sign
-                else points(abs(x) / 100, 0 if abs(x) >= 10 else 1)
-            )
-        return signed(x) if sign else number(abs(x))
-
-
-def contrast(factor: Factor, story: Story) -> Contrast:
-    """Where the outcome is highest and lowest along a column, and what is left with the others held equal."""
-    assert factor.together is not None
-    if isinstance(factor.term, Category):
-        clear = [e for e in factor.effects if e.low > 0 or e.high < 0] or factor.effects
-        effect = max(clear, key=lambda e: abs(e.value))
-        codes = factor.term.codes(factor.values)
-        place = 1 + factor.term.labels.index(str(effect.category))
-        here, base = float(story.y[codes == place].mean()), float(story.y[codes == 0].mean())
-        names = (_level(str(effect.category)), _level(str(effect.base)))
-        label = f"{factor.name}: {names[0]} against {names[1]}"
-        if here >= base:
-            return Contrast(names[0], names[1], here, base, effect, label)
-        return Contrast(names[1], names[0], base, here, effect, label)
-    values = factor.values[np.isfinite(factor.values)]
-    ends = np.unique(np.quantile(values, PERCENTILES, method="inverted_cdf"))
-    if len(ends) < 2:
-        ends = np.unique(values)[[0, -1]]
-    rows = factor.term.matrix(ends)
-    held = effects.held_equal(factor.together, factor.matrix, factor.place, list(rows))
-    i, j = sorted((int(np.argmin(held)), int(np.argmax(held))))
-    change = effects.between(factor.term, float(ends[i]), float(ends[j]))
-    unit = "" if story.binary else story.outcome.name
-    effect = effects.average_effect(
-        factor.together, factor.matrix, factor.place, change, name=factor.name, unit=unit, adjusted=True
-    )
-    effect = replace(effect, q_value=factor.link.q_value if factor.link else None)
-    own = np.column_stack([np.ones(2), factor.term.matrix(ends[[i, j]])]) @ factor.alone.coefficients
-    alone = 1 / (1 + np.exp(-own)) if story.binary else own
-    a, b = number(float(ends[i])), number(float(ends[j]))
-    label = f"{factor.name}: {b} against {a}"
-    if alone[1] >= alone[0]:
-        return Contrast(b, a, float(alone[1]), float(alone[0]), effect, label)
-    return Contrast(a, b, float(alone[0]), float(alone[1]), effect, label)
 
 
 def headline(story: Story) -> str:
@@ -167,7 +49,7 @@ def strength(story: Story) -> Strength:
     first = story.top[0]
     z = first.link.value if first.link else 0.0
     effect = story.contrasts[first.name].effect
-    clear = (effect.low > 0 or effect.high < 0) and not _turned(story.contrasts[first.name])
+    clear = (effect.low > 0 or effect.high < 0) and not turned(story.contrasts[first.name])
     steady = not story.halves or (first.steady or 0) >= 0.8 * story.halves
     if z > 5 and clear and steady and first.name not in story.suspects:
         return "strong"
@@ -329,7 +211,7 @@ def reversals(factors: Sequence[Factor]) -> list[tuple[str, str]]:
             if plain is None or not ((plain.low > 0 and held.high < 0) or (plain.high < 0 and held.low > 0)):
                 continue
             if held.category:
-                moved = f" {_level(held.category)} against {_level(str(held.base))}"
+                moved = f" {level_name(held.category)} against {level_name(str(held.base))}"
             else:
                 moved = f", {_moved(held)}"
             unit = " points" if held.unit == "points" else ""
@@ -354,8 +236,8 @@ def _side_by_side(story: Story) -> Finding:
             {
                 "label": c.label,
                 "value": e.value / scale,
-                "low": _finite(e.low / scale),
-                "high": _finite(e.high / scale),
+                "low": finite(e.low / scale),
+                "high": finite(e.high / scale),
                 "clear": e.low > 0 or e.high < 0,
             }
         )
@@ -397,7 +279,7 @@ def _side_by_side(story: Story) -> Finding:
 def _one(story: Story, f: Factor) -> Finding:
     c = story.contrasts[f.name]
     word = story.outcome.words
-    figure = _levels(story, f)
+    figure = levels_figure(story, f)
     twin = f" It moves with {listing(f.twins[:3])}; they are read together." if f.twins else ""
     suspect = " Check that it is known before the outcome is." if f.name in story.suspects else ""
     clear = c.effect.low > 0 or c.effect.high < 0
@@ -426,55 +308,6 @@ def _so_what(story: Story, f: Factor, c: Contrast) -> str:
     return "Most of the difference stays when the other columns are held equal: worth a test, if it can be changed."
 
 
-def _levels(story: Story, f: Factor) -> Figure:
-    """Outcome by level or by range of the column, on its own."""
-    groups: list[tuple[str, npt.NDArray[np.bool_]]] = []
-    if isinstance(f.term, Category):
-        codes = f.term.codes(f.values)
-        labels = [f.term.levels[0], *f.term.labels]
-        groups = [(_level(label), codes == i) for i, label in enumerate(labels)]
-        groups = sorted(groups, key=lambda g: -int(g[1].sum()))[:8]
-        groups.sort(key=lambda g: -float(story.y[g[1]].mean()) if g[1].any() else 0.0)
-    else:
-        seen = f.values[np.isfinite(f.values)]
-        distinct = np.unique(seen)
-        if len(distinct) <= 6:
-            groups = [(number(float(v)), f.values == v) for v in distinct]
-        else:
-            edges = np.unique(np.quantile(seen, [0, 0.2, 0.4, 0.6, 0.8, 1.0], method="inverted_cdf"))
-            for i, (a, b) in enumerate(pairwise(edges)):
-                inside = (f.values >= a if i == 0 else f.values > a) & (f.values <= b)
-                lower = a if i == 0 else float(seen[seen > a].min())
-                groups.append((number(float(b)) if lower == b else f"{number(lower)} to {number(float(b))}", inside))
-        gone = ~np.isfinite(f.values)
-        if gone.sum() >= 10:
-            groups.append(("missing", gone))
-    rows = [_dot(story, label, mask) for label, mask in groups if mask.any()]
-    word = story.outcome.words
-    best, least = max(rows, key=lambda r: r["value"]), min(rows, key=lambda r: r["value"])
-    return Figure(
-        form="interval-dots",
-        title=f"{word} by {f.name}",
-        subtitle=f"{'share' if story.binary else 'mean'} of rows, on its own; lines are 95% intervals",
-        unit="share" if story.binary else story.outcome.name,
-        rows=tuple(rows),
-        sentence=(
-            f"{word} is {story.level(best['value'])} at {best['label']} "
-            f"and {story.level(least['value'])} at {least['label']}."
-        ),
-    )
-
-
-def _dot(story: Story, label: str, mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
-    y = story.y[mask]
-    n, mean = len(y), float(y.mean())
-    if story.binary:
-        low, high = laws.wilson(float(y.sum()), n, 0.05)
-        return {"label": label, "value": mean, "low": low, "high": high, "n": n}
-    half = 1.96 * float(y.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan
-    return {"label": label, "value": mean, "low": _finite(mean - half), "high": _finite(mean + half), "n": n}
-
-
 def _weak_fit(story: Story) -> Finding:
     assert story.fit is not None
     return Finding(
@@ -491,15 +324,9 @@ def _left(story: Story, c: Contrast) -> str:
     e = c.effect
     if not (e.low > 0 or e.high < 0):
         return "unclear with the other columns held equal"
-    if _turned(c):
+    if turned(c):
         return f"with the other columns held equal it turns round: {story.gap(e.value)} the other way"
     return f"{story.gap(e.value)} apart with the other columns held equal"
-
-
-def _turned(c: Contrast) -> bool:
-    """True if the difference has the other sign once the other columns are held equal."""
-    higher_first = c.label.split(": ", 1)[-1].startswith(c.high + " against")
-    return (c.effect.value > 0) != higher_first and c.at_high != c.at_low
 
 
 def _ranks(story: Story) -> str:
@@ -520,13 +347,5 @@ def _moved(e: Estimate) -> str:
     return e.method.removeprefix("average effect, ").split(",")[0]
 
 
-def _level(label: str) -> str:
-    return {MISSING: "missing", OTHER: "one of the rare values"}.get(label, label)
-
-
 def _q(q: float) -> str:
     return "q below .001" if q < 0.001 else f"q {q:.3f}".replace("0.", ".") if math.isfinite(q) else "not tested"
-
-
-def _finite(x: float) -> float | None:
-    return x if math.isfinite(x) else None

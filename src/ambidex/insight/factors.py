@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ambidex.bundle.additive import AdditiveScorer, fit_columns
+from ambidex.insight.overlaps import COPY, TWINS, twins, worked_out
+from ambidex.insight.steadiness import steadiness
 from ambidex.records import Schema
 from ambidex.stats import effects, laws
 from ambidex.stats.claim import Verdict
@@ -18,7 +20,7 @@ from ambidex.stats.design import Category, Design, Term, category, number
 from ambidex.stats.discrimination import auc, delong
 from ambidex.stats.estimate import Estimate
 from ambidex.stats.families import benjamini_hochberg
-from ambidex.stats.regression import Fit, independent, linear, logistic
+from ambidex.stats.regression import Fit, linear, logistic
 
 __all__ = ["Analysis", "Factor", "alone", "analyse", "measure_fit"]
 
@@ -26,14 +28,8 @@ Floats = npt.NDArray[np.float64]
 Values = npt.NDArray[Any]
 
 ALPHA = 0.10
-TWINS = 0.8
-"""Columns of numbers whose ranks correlate more than this are read together."""
-COPY = 0.98
-"""A column of numbers that the others give with more than this R² is left out of their common regression."""
 PER_TERM = 10
 """Rows with the rarer outcome that each coefficient needs."""
-MOST_TERMS = 400
-"""Coefficients beyond which columns that can be worked out are not looked for."""
 LEAST_ROWS = 10
 """Rows that a level needs for a coefficient of its own."""
 
@@ -145,14 +141,14 @@ def analyse(factors: Sequence[Factor], y: Floats, *, binary: bool, outcome: str,
     full = Design(tuple(f.term for f in factors))
     x_all = full.matrix({f.name: f.values for f in factors})
     places = full.slices
-    groups = _twins(factors)
+    groups = twins(factors)
     for group in groups:
         for name in group:
             by_name[name].twins = tuple(n for n in group if n != name)
     heads = {max(group, key=lambda n: (by_name[n].score, -list(by_name).index(n))) for group in groups}
     main = [f.name for f in factors if not f.twins or f.name in heads]
-    worked_out = _worked_out(main, by_name, x_all, places)
-    main = [n for n in main if n not in worked_out]
+    given = worked_out(main, by_name, x_all, places)
+    main = [n for n in main if n not in given]
 
     for factor in factors:
         factor.head = factor.name in main
@@ -187,9 +183,9 @@ def analyse(factors: Sequence[Factor], y: Floats, *, binary: bool, outcome: str,
     _judge(factors)
     for factor in factors:
         factor.effects = _effects_together(factor, unit)
-    notes += _said(fit, design, groups, worked_out, by_name)
+    notes += _said(fit, design, groups, given, by_name)
     ordered = sorted(factors, key=lambda f: (not f.supported, not f.head, -f.importance))
-    halves = _stability([f for f in ordered if f.head], y, x_all, places, main, fit, binary=binary, seed=seed)
+    halves = steadiness([f for f in ordered if f.head], y, x_all, places, main, fit, binary=binary, seed=seed)
     return Analysis(ordered, fit, notes, halves, True, terms)
 
 
@@ -323,60 +319,8 @@ def _judge(factors: Sequence[Factor]) -> None:
         factor.verdict = verdict
 
 
-def _twins(factors: Sequence[Factor]) -> list[list[str]]:
-    """Groups of columns of numbers whose ranks move together, chained."""
-    from scipy import stats
-
-    numbers = [f for f in factors if f.values.dtype.kind == "f"]
-    if len(numbers) < 2:
-        return []
-    filled = [np.where(np.isfinite(f.values), f.values, getattr(f.term, "impute", 0.0)) for f in numbers]
-    ranks = np.column_stack([stats.rankdata(v) for v in filled])
-    spread = ranks.std(axis=0)
-    rho = np.abs(np.atleast_2d(np.corrcoef(ranks[:, spread > 0], rowvar=False)))
-    names = [f.name for f, s in zip(numbers, spread, strict=True) if s > 0]
-    group = list(range(len(names)))
-    for i in range(len(names)):
-        for j in range(i):
-            if rho[i, j] > TWINS:
-                old, new = group[i], group[j]
-                group = [new if g == old else g for g in group]
-    return [[n for n, g in zip(names, group, strict=True) if g == k] for k in sorted(set(group)) if group.count(k) > 1]
-
-
-def _worked_out(
-    main: Sequence[str], by_name: Mapping[str, Factor], x: Floats, places: Mapping[str, slice]
-) -> list[str]:
-    """Columns of numbers that the others give almost exactly (a bill that is the sum of its services)."""
-    gone: list[str] = []
-    numbers = [n for n in main if by_name[n].values.dtype.kind == "f"]
-    while True:
-        stay = [n for n in main if n not in gone]
-        index = np.concatenate([np.arange(places[n].start, places[n].stop) for n in stay] or [np.empty(0)]).astype(int)
-        if not 2 <= len(index) <= MOST_TERMS:
-            return gone
-        centred = x[:, index] - x[:, index].mean(axis=0)
-        spread = centred.std(axis=0)
-        centred = centred / np.where(spread > 0, spread, 1.0)
-        usable = independent(centred, tolerance=1e-4)
-        centred, index = centred[:, usable], index[usable]
-        inverse = np.linalg.pinv(centred.T @ centred / len(centred), hermitian=True)
-        worst, value = "", COPY
-        for name in numbers:
-            own = np.flatnonzero((index >= places[name].start) & (index < places[name].stop))
-            if name in gone or not 0 < len(own) < len(index):
-                continue
-            # The inverse of a block of the inverse is what is left of the block once the others are taken out.
-            left = float(np.linalg.pinv(inverse[np.ix_(own, own)], hermitian=True)[0, 0])
-            if 1 - left > value:
-                worst, value = name, 1 - left
-        if not worst:
-            return gone
-        gone.append(worst)
-
-
 def _said(
-    fit: Fit, design: Design, groups: Sequence[Sequence[str]], worked_out: Sequence[str], by_name: Mapping[str, Factor]
+    fit: Fit, design: Design, groups: Sequence[Sequence[str]], given: Sequence[str], by_name: Mapping[str, Factor]
 ) -> list[tuple[str, str]]:
     notes: list[tuple[str, str]] = []
     for group in groups:
@@ -389,7 +333,7 @@ def _said(
                 "apart. They are read together; the effect of one does not hold the other equal",
             )
         )
-    for name in worked_out:
+    for name in given:
         notes.append(
             (
                 "worked-out",
@@ -405,71 +349,21 @@ def _said(
         shown = _and(aliased[:6]) + (f" and {len(aliased) - 6} more" if len(aliased) > 6 else "")
         notes.append(("aliased", f"{shown}: the same rows as a value of a column before; counted there"))
     if fit.ridge:
-        wide = [t.name for t in design.terms if (np.abs(fit.coefficients[design.slices[t.name]]) > 4).any()]
+        wide = [
+            f"{term.name} {label}"
+            for term in design.terms
+            if isinstance(term, Category)
+            for label, b in zip(term.labels, fit.coefficients[design.slices[term.name]], strict=True)
+            if abs(b) > 4
+        ]
         notes.append(
             (
                 "separation",
-                f"a value of {_and(wide[:4]) or 'some column'} goes with one outcome only, so its effect has no finite "
+                f"{_and(wide[:4]) or 'a value of some column'} goes with one outcome only, so its effect has no finite "
                 f"estimate; effects were held near zero by a weak penalty (ridge {fit.ridge:g})",
             )
         )
     return notes
-
-
-def _stability(
-    ordered: Sequence[Factor], y: Floats, x: Floats, places: Mapping[str, slice], main: Sequence[str], fit: Fit,
-    *, binary: bool, seed: int, halves: int = 20,
-) -> int:  # fmt: skip
-    """Rank again on half-samples and count how often each column is among the top five.
-
-    The ranking of a half is approximate, so that 20 of them are cheap: entering first by the score test,
-    entering last by one Newton step from the full fit.
-    """
-    from scipy import special
-
-    if len(ordered) <= 5 or len(y) < 200:
-        return 0
-    index = np.concatenate([[0], *(np.arange(places[n].start, places[n].stop) for n in main)]).astype(int)
-    index = index[fit.kept]
-    beta = fit.coefficients[fit.kept]
-    if not binary:  # on a scale near 1, as the columns are
-        scale = float(y.std()) or 1.0
-        beta, y = beta / scale, y / scale
-    rng = np.random.default_rng([seed, 20])
-    counts = dict.fromkeys((f.name for f in ordered), 0)
-    for _ in range(halves):
-        rows = np.sort(rng.permutation(len(y))[: len(y) // 2])
-        half, outcome = x[rows], y[rows]
-        mean = float(outcome.mean())
-        noise = mean * (1 - mean) if binary else float(outcome.var())
-        if noise <= 0:
-            continue
-        centred = half[:, 1:] - half[:, 1:].mean(axis=0)
-        gram, moment = centred.T @ centred, centred.T @ (outcome - mean)
-        z = half[:, index]
-        eta = z @ beta
-        p = special.expit(eta) if binary else eta
-        weight = p * (1 - p) if binary else np.full(len(p), 1 / max(float(np.var(outcome - p)), 1e-300))
-        pull = (outcome - p) if binary else (outcome - p) * weight[0]
-        information = z.T @ (z * weight[:, None]) + 1e-9 * np.eye(len(index))
-        inverse = np.linalg.pinv(information, hermitian=True)
-        step = beta + inverse @ (z.T @ pull)
-        ranking = {}
-        for factor in ordered:
-            own = np.arange(places[factor.name].start, places[factor.name].stop) - 1
-            first = float(
-                moment[own] @ np.linalg.pinv(gram[np.ix_(own, own)], hermitian=True) @ moment[own]
-            ) / noise - len(own)
-            at = np.flatnonzero(np.isin(index, own + 1))
-            last = 0.0
-            if len(at):
-                last = float(step[at] @ np.linalg.pinv(inverse[np.ix_(at, at)], hermitian=True) @ step[at]) - len(at)
-            ranking[factor.name] = max(first, 0.0) + max(last, 0.0)
-        for name in sorted(ranking, key=lambda n: -ranking[n])[:5]:
-            counts[name] += 1
-    for factor in ordered:
-        factor.steady = counts[factor.name]
-    return halves
 
 
 def _and(names: Sequence[str]) -> str:
