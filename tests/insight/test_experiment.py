@@ -208,6 +208,17 @@ def test_anytime_is_wider_and_says_so() -> None:
     assert watched.verdicts[0].claim.looks == "anytime"
 
 
+def test_two_specs_of_one_column_are_told_apart() -> None:
+    answer = experiment(table(), group="arm", metric=["bought", "bought:mean"], secondary="spend")
+    assert {e.name for e in answer.estimates} == {"bought", "bought:mean", "spend"}
+
+
+def test_columns_named_by_numbers() -> None:
+    frame = table().to_pandas()[["arm", "spend"]].set_axis([0, 1], axis=1)
+    answer = experiment(frame, group=0, metric="1")  # type: ignore[arg-type]  # pandas allows it
+    assert one(answer, "difference").arm == "B"
+
+
 # ---------------------------------------------------------------- units, arms, missing values
 
 

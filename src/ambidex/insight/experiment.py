@@ -83,9 +83,8 @@ def experiment(
     """
     _check_options(group, control, unit, alpha, anytime, margin)
     source = read(table)
-    source.require(group)
-    if unit is not None:
-        source.require(unit)
+    group = source.require(group)
+    unit = None if unit is None else source.require(unit)
     primary = [parse_metric(source, s) for s in _several(metric, "metric")]
     if not primary:
         raise UsageError("usage.metric", "no metric was named", do="--metric COLUMN")
@@ -98,6 +97,9 @@ def experiment(
     others = [parse_metric(source, s, option="secondary") for s in _several(secondary, "secondary")]
     guards = [parse_guardrail(source, s) for s in _several(guardrail, "guardrail")]
     _check_roles(group, unit, [*primary, *others, *(g.metric for g in guards)])
+    named = _distinct([*primary, *others, *(g.metric for g in guards)])
+    primary, others = [named[m.spec] for m in primary], [named[m.spec] for m in others]
+    guards = [replace(g, metric=named[g.metric.spec]) for g in guards]
     options = {
         "group": group, "metric": [m.spec for m in primary], "control": control, "unit": unit,
         "shares": _as_text(shares), "alpha": alpha, "anytime": anytime,
@@ -207,6 +209,13 @@ def _check_roles(group: str, unit: str | None, metrics: Sequence[Metric]) -> Non
                 raise UsageError("usage.value", f"`{column}` cannot be a metric and say who got what at once")
     if unit == group:
         raise UsageError("usage.value", f"`{group}` cannot be the arms and the units at once")
+
+
+def _distinct(metrics: Sequence[Metric]) -> dict[str, Metric]:
+    """By SPEC; two SPECs of one column (`visit` and `visit:mean`) are shown by their SPEC."""
+    by_spec = {m.spec: m for m in metrics}
+    labels = [m.label for m in by_spec.values()]
+    return {s: replace(m, label=s) if labels.count(m.label) > 1 else m for s, m in by_spec.items()}
 
 
 def _check_design(

@@ -108,17 +108,17 @@ def check_ratio(
     counts: Mapping[str, int], shares: Mapping[str, float] | None, what: str
 ) -> tuple[Check, list[Caution]]:
     """Do the arms have their planned sizes? Below .001 no verdict is given, below .01 it is said."""
-    sizes = " : ".join(count(n) for n in counts.values())
+    sizes = " : ".join(f"{arm} {count(n)}" for arm, n in counts.items()) + f" {what}"
     if shares is not None and not shares:
-        text = f"{' : '.join(counts)} have {sizes} {what}; the planned sizes are not known, so nothing was checked"
+        text = f"{sizes}; the planned sizes are not known, so nothing was checked"
         return Check("srm", True, None, STOP, text, decides=True), [
             Caution("srm", f"{text}: units lost from one arm would go unnoticed.")
         ]
     p = sample_ratio(counts, shares).p
-    whole = sum((shares or dict.fromkeys(counts, 1.0)).values())
-    plan = " : ".join(f"{100 * (shares or dict.fromkeys(counts, 1.0))[a] / whole:.4g}%" for a in counts)
-    names = " : ".join(counts)
-    text = f"{names} have {sizes} {what}; planned {plan}{'' if shares else ' (equal shares assumed)'}; {p_text(p)}"
+    plan = "equal arms assumed"
+    if shares is not None:
+        plan = "planned " + " : ".join(f"{100 * shares[arm] / sum(shares.values()):.4g}%" for arm in counts)
+    text = f"{sizes}; {plan}; {p_text(p)}"
     check = Check("srm", p >= STOP, p, STOP, text, decides=True)
     if STOP <= p < LOOK:
         hint = "units may have been lost or added after assignment" if shares else "say --shares if others were planned"
