@@ -142,8 +142,8 @@ class Workspace(RuleBasedStateMachine):
 
 TestWorkspace = Workspace.TestCase
 TestWorkspace.settings = settings(
-    max_examples=40,
-    stateful_step_count=30,
+    max_examples=25,
+    stateful_step_count=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
