@@ -15,16 +15,16 @@ from typing import Any
 from ambidex.data.read import read
 from ambidex.data.record import record
 from ambidex.errors import UsageError
-from ambidex.insight.experiment_advice import advise, advise_stop, lead_of
+from ambidex.insight.experiment_advice import advise, advise_stop
 from ambidex.insight.experiment_checks import check_missing, check_ratio, check_units, parse_shares, pick_control
 from ambidex.insight.experiment_compare import Family, compare, judge, with_outliers_capped
 from ambidex.insight.experiment_data import Assignment, Reading, assign, read_metric
 from ambidex.insight.experiment_metrics import Guardrail, Metric, parse_guardrail, parse_metric
+from ambidex.insight.experiment_page import arms_table, looks_check, method_of, tiles_of, unknowns_of
 from ambidex.insight.experiment_words import Comparison, Style, arms_figure, difference_finding
 from ambidex.report.answer import Answer, Caution, Check, Finding, Strength
-from ambidex.report.words import count, listing, signed
+from ambidex.report.words import count, listing
 from ambidex.stats.claim import decide
-from ambidex.stats.sequences import TUNED
 
 __all__ = ["experiment"]
 
@@ -145,16 +145,16 @@ def experiment(
         headline=headline,
         strength=strength,
         recommendation=recommendation,
-        numbers=() if stopped else _numbers(comparisons, who, base),
+        numbers=() if stopped else tiles_of(comparisons, who, base),
         estimates=tuple(e for c in _once(shown) for e in (c.difference, c.lift) if e is not None),
         verdicts=() if stopped else tuple(verdicts),
-        checks=(*checks, _looks(anytime)),
+        checks=(*checks, looks_check(anytime)),
         cautions=tuple(cautions),
         findings=findings,
         actions=actions,
-        unknowns=_unknowns(comparisons, unit),
-        method=_method(list(readings.values()), comparisons, settings, unit, margin),
-        tables={"arms": _arms_table(list(readings.values()), who)},
+        unknowns=unknowns_of(comparisons, unit),
+        method=method_of(list(readings.values()), comparisons, settings, unit, margin),
+        tables={"arms": arms_table(list(readings.values()), who)},
         record=record(source, verb="experiment", options=options),
         next=("ambidex report answer/N",),
         extra={
@@ -327,95 +327,6 @@ def _findings(
         )
     )
     return findings
-
-
-def _numbers(comparisons: Sequence[Comparison], who: Assignment, base: str) -> tuple[tuple[str, str, str], ...]:
-    first = lead_of(comparisons)
-    e, style = first.difference, Style.of(first.reading, first.difference)
-    tiles = [
-        (f"{first.reading.metric.label}, {first.arm} against {base}", style.delta(e.value), style.range(e.low, e.high))
-    ]
-    if first.lift is not None:
-        lift = first.lift
-        tiles.append(
-            ("relative to the control", _percent(lift.value), f"{_percent(lift.low)} to {_percent(lift.high)}")
-        )
-    sizes = who.counts if first.reading.metric.kind != "trials" else tuple(v.n for v in first.reading.levels)
-    arms = " : ".join(f"{a} {count(n)}" for a, n in zip(who.labels, sizes, strict=True))
-    tiles.append(("units", count(sum(sizes)), arms))
-    return tuple(tiles)
-
-
-def _percent(x: float) -> str:
-    return signed(round(100 * x, 1)) + "%" if math.isfinite(x) else "–"
-
-
-def _unknowns(comparisons: Sequence[Comparison], unit: str | None) -> tuple[str, ...]:
-    out = ["Whether the arms were assigned at random: a table cannot show it, and the wording here rests on it."]
-    if unit is None:
-        out.append("Whether rows are independent: each row was taken as one unit.")
-    out.append("What happens after the period that was measured, and for other people than these.")
-    first = lead_of(comparisons)
-    if (size := first.detectable) is not None:
-        least = Style.of(first.reading, first.difference).delta(size).lstrip("+")
-        out.append(
-            f"Differences in {first.reading.metric.label} below about {least}: this test would mostly miss them."
-        )
-    return tuple(out)
-
-
-def _method(
-    readings: Sequence[Reading],
-    comparisons: Sequence[Comparison],
-    settings: Family,
-    unit: str | None,
-    margin: float | None,
-) -> str:
-    names = list(dict.fromkeys(c.difference.method for c in comparisons if c.difference.method))
-    parts = [f"{listing(names)} for the difference, log ratio for the lift"]
-    if len(comparisons) > 1:
-        parts.append(f"Holm over {len(comparisons)} comparisons at alpha {settings.alpha:g}")
-        parts.append("the intervals shown are each comparison's own, the verdicts rest on wider ones")
-    else:
-        parts.append(f"two-sided at alpha {settings.alpha:g}")
-    if settings.looks == "anytime":
-        parts.append(f"valid at every look, tightest at {TUNED:,} units")
-    else:
-        parts.append("valid for one look at the end")
-    if margin is not None:
-        parts.append(f"the same within ±{margin:g} is claimed only if the whole interval lies inside")
-    trials = any(r.metric.kind == "trials" for r in readings)
-    parts.append(f"units by `{unit}`" if unit else "each trial is a unit" if trials else "each row is a unit")
-    text = "; ".join(parts) + "."
-    return text[0].upper() + text[1:]
-
-
-def _looks(anytime: bool) -> Check:
-    text = (
-        "holds at every look"
-        if anytime
-        else "judged once; if it was looked at before and will be again, run it with --anytime"
-    )
-    return Check("looks", True, None, None, text)
-
-
-def _arms_table(readings: Sequence[Reading], who: Assignment) -> list[dict[str, Any]]:
-    rows = []
-    for r in readings:
-        for label, level, missing in zip(who.labels, r.levels, r.missing, strict=True):
-            low, high = level.interval()
-            rows.append(
-                {
-                    "metric": r.metric.label,
-                    "arm": label,
-                    "units": level.n,
-                    "missing": missing,
-                    "value": level.value,
-                    "low": low if math.isfinite(low) else None,
-                    "high": high if math.isfinite(high) else None,
-                }
-            )
-    return rows
 
 
 def _once(comparisons: Sequence[Comparison]) -> list[Comparison]:
