@@ -3,8 +3,8 @@
 What a row may hold, in JSON:
 
 - ``float`` column: any number (``41`` counts as ``41.0``), not ``true``, not text; 1e999 is out of range.
-- ``integer`` column: a JSON integer of 64 bits; ``3.7`` and ``3.0`` are refused, since no reader can tell
-  whether the second was rounded on its way.
+- ``integer`` column: a whole number of 64 bits. ``3.0`` is one (JSON knows a single kind of number, and tables
+  with gaps write their integers so); ``3.7`` is refused, never rounded.
 - ``category`` column: text of at most 4,096 characters; a number is refused. A level that training never saw
   is scored as "other".
 - ``null`` only where training had missing values. Every input column must be there, null ones too.
@@ -42,11 +42,14 @@ EXPLAINED = 256 << 10
 FAULTS = 20
 """Faults that one answer lists, at most."""
 INT_LOW, INT_HIGH = -(2**63), 2**63 - 1
+WHOLE = 2**53
+"""Beyond this a float64 is not every whole number, so one written with a point is out of range."""
 NOT_DECODED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _MEANT = {
     "out of range": "http.range",
     ">=": "http.range",
     "<=": "http.range",
+    "multiple of": "http.type",
     "got `null`": "data.null",
     "missing required": "http.column-missing",
     "unknown field": "http.column-unknown",
@@ -79,6 +82,7 @@ class RowDecoder:
         self.limit = limit
         self._columns = {c.name: c for c in schema.columns}
         self._names = schema.names
+        self._integers = [c.name for c in schema.columns if c.type == "integer"]
         self._riders = schema.riders
         kinds: dict[str, Any] = {c.name: _kind(c) for c in schema.columns}
         extra = [r for r in self._riders if r not in kinds]
@@ -120,6 +124,10 @@ class RowDecoder:
     def _plain(self, rows: list[Any]) -> Rows:
         names, inputs_of = self._names, self._inputs_of
         inputs = [dict(zip(names, inputs_of(r), strict=True)) for r in rows]
+        for name in self._integers:
+            for row in inputs:
+                if type(row[name]) is float:
+                    row[name] = int(row[name])
         if not self._riders:
             return Rows(inputs, [{} for _ in rows])
         ridden = [zip(self._riders, self._riders_of(r), strict=True) for r in rows]
@@ -330,7 +338,8 @@ def _kind(column: Column) -> Any:
             # Ends of the 64 bits: beyond them float64 and every table format lose digits.
             least = INT_LOW if low is None else max(INT_LOW, -int(-low // 1))
             most = INT_HIGH if high is None else min(INT_HIGH, int(high // 1))
-            kind = Annotated[int, Meta(ge=least, le=most)]
+            bounds = {"ge": float(max(least, -WHOLE)), "le": float(min(most, WHOLE)), "multiple_of": 1.0}
+            kind = Annotated[int, Meta(ge=least, le=most)] | Annotated[float, Meta(**bounds)]
         case _:
             kind = Annotated[str, Meta(max_length=TEXT)]
     return kind | None if column.nullable else kind
@@ -349,10 +358,12 @@ def _wrong(column: Column, value: Any) -> tuple[str, str] | None:
         return "http.range", f"{name} is {shown}, out of range of a 64-bit float"
     whole = column.type == "integer"
     wanted = "an integer" if whole else "a number"
-    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+    broken = whole and isinstance(value, float) and not value.is_integer()
+    if isinstance(value, bool) or not isinstance(value, int | float) or broken:
         said = f"{shown}, text" if isinstance(value, str) else shown
         return "http.type", f"{name} is {said}; the model takes {wanted}"
-    if whole and not INT_LOW <= value <= INT_HIGH:
+    limit = WHOLE if isinstance(value, float) else INT_HIGH
+    if whole and not -limit - isinstance(value, int) <= value <= limit:
         return "http.range", f"{name} is {shown}, out of range of a 64-bit integer"
     if not whole and isinstance(value, int):
         try:
@@ -367,7 +378,9 @@ def _wrong(column: Column, value: Any) -> tuple[str, str] | None:
 
 
 def _as(column: Column, value: Any) -> Any:
-    return float(value) if column.type == "float" and value is not None else value
+    if value is None or column.type == "category":
+        return value
+    return float(value) if column.type == "float" else int(value)
 
 
 def _shown(value: Any) -> str:
