@@ -9,6 +9,9 @@ from ambidex.errors import UsageError
 from ambidex.settings import FILE, ModelSettings, add_model, duration, read_settings
 
 
+PREPARE = {"kind": "orders", "unit": "who", "time": "day", "value": "money", "horizon_days": 9}
+
+
 def write(folder: Path, text: str) -> Path:
     (folder / FILE).write_text(text)
     return folder
@@ -38,6 +41,12 @@ def test_no_durations(text: str) -> None:
         ("[gates]\nmax_age = 'soon'", "no"),
         ("[models.'../x']\ndata = 'd'\ntarget = 'y'", "not a name"),
         ("= 3", "not TOML"),
+        ("[gates]\nmargin = nan", "between -1 and 1"),
+        ("[gates]\nmax_age = '99999999999d'", "hundred years"),
+        ("[watch]\nlooks = 0.0", "between 0"),
+        ("[models.m]\ndata = 'd'\ntarget = 'y'\n[models.m.prepare]\nkind = 'orders'", "lacks unit"),
+        ("[models.m]\ndata = 'd'\ntarget = 'y'\n[models.m.prepare]\nunti = 'u'", "did you mean `unit`?"),
+        ("[models.m]\ndata = 'd'\ntarget = 'y'\n[models.m.prepare]\nkind = 1", "is no str"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, says: str) -> None:
@@ -49,7 +58,7 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, says: str) -> None:
 
 def test_what_people_wrote_stays_when_a_model_is_added(tmp_path: Path) -> None:
     mine = "# my own words\nname = 'quiet'\n\n[gates]\nmargin = 0.01  # agreed with Ada\n"
-    hard = ModelSettings(data='a "b"\\c', target="tab\there", key="id", prepare={"kind": "orders", "horizon_days": 9})
+    hard = ModelSettings(data='a "b"\\c', target="tab\there", key="id", prepare=PREPARE)
     assert add_model(write(tmp_path, mine), "churn", hard)
     assert (tmp_path / FILE).read_text().startswith(mine.rstrip())
     read = read_settings(tmp_path)
@@ -62,3 +71,10 @@ def test_what_people_wrote_stays_when_a_model_is_added(tmp_path: Path) -> None:
 def test_another_margin_is_another_configuration(tmp_path: Path) -> None:
     a = read_settings(write(tmp_path, "")).gates.hash
     assert a != read_settings(write(tmp_path, "[gates]\nmargin = 0.02")).gates.hash
+
+
+def test_a_file_that_cannot_be_added_to_is_left_as_it_is(tmp_path: Path) -> None:
+    mine = "models = {a = {data = 'd', target = 'y'}}\n"
+    with pytest.raises(UsageError, match="cannot be added"):
+        add_model(write(tmp_path, mine), "churn", ModelSettings(data="d", target="y"))
+    assert (tmp_path / FILE).read_text() == mine

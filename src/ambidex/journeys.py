@@ -10,12 +10,13 @@ import json
 import re
 import secrets
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ambidex.errors import UsageError, did_you_mean
+from ambidex.errors import EnvironmentProblem, UsageError, did_you_mean
 from ambidex.report.answer import Answer, Mark, Result
 from ambidex.workspace import Workspace, create, find, open_workspace
 
@@ -26,6 +27,9 @@ __all__ = [
 ]  # fmt: skip
 
 At = Path | str | None
+
+BATCH = 10_000
+"""Rows that go into the prediction log with one write: a single write takes at most 2 GB."""
 
 
 # ---------------------------------------------------------------- explore
@@ -130,7 +134,7 @@ def package(source: Any, *, name: str, at: At = None) -> Result:
     from ambidex.delivery.source import prototype_of, settings_of
     from ambidex.delivery.train import run_key, train
     from ambidex.records import check_name
-    from ambidex.settings import add_model, read_settings
+    from ambidex.settings import add_model
 
     check_name(name)
     workspace = open_workspace(at)
@@ -142,14 +146,14 @@ def package(source: Any, *, name: str, at: At = None) -> Result:
     opened = open_bundle(workspace.blobs, bundle)
     building = build_package(workspace.folder, name, trained.files, rows=opened.golden["rows"][:1])
     parity, notes = prove_against_prototype(building, name, opened, material, recipe)
-    home = place_package(building, workspace.folder, name)
-    written = add_model(workspace.folder, name, settings)
-    workspace.settings = read_settings(workspace.folder)
-    version = workspace.store.register(
-        model=name, digest=bundle, data=material.manifest.fingerprint,
-        code=run_key(material.manifest, recipe).split(":")[1], key=run_key(material.manifest, recipe),
-        summary=trained.summary,
-    )  # fmt: skip
+    with workspace.alone("package"):
+        home = place_package(building, workspace.folder, name)
+        written = add_model(workspace.folder, name, settings)
+        version = workspace.store.register(
+            model=name, digest=bundle, data=material.manifest.fingerprint,
+            code=run_key(material.manifest, recipe).split(":")[1], key=run_key(material.manifest, recipe),
+            summary=trained.summary,
+        )  # fmt: skip
     data = {
         "model": name, "version": version.number, "path": str(home), "equal": parity.equal, "of": parity.of,
         "largest_difference": parity.largest, "traps": [],
@@ -170,7 +174,7 @@ def train(name: str, *, data: Any = None, at: At = None) -> Result:
     """Run the recipe again: a new version."""
     from ambidex.bundle.seal import seal
     from ambidex.delivery import release
-    from ambidex.delivery.train import code_hash
+    from ambidex.delivery.train import ELSEWHERE, TRAINED, code_hash
     from ambidex.delivery.train import train as run
     from ambidex.records import check_name
 
@@ -184,11 +188,13 @@ def train(name: str, *, data: Any = None, at: At = None) -> Result:
     trained = run(material, recipe, at_least=live.schema)
     version = workspace.store.register(
         model=name, digest=seal(workspace.blobs, trained.files), data=material.manifest.fingerprint,
-        code=code_hash(recipe), key=f"train:{secrets.token_hex(8)}", summary=trained.summary,
+        code=code_hash(recipe), key=f"{TRAINED if data is None else ELSEWHERE}:{secrets.token_hex(8)}",
+        summary=trained.summary,
     )  # fmt: skip
+    event = workspace.store.events(model=name, verbs=("register",))[version.number - 1].seq
     return Result(
         verb="train",
-        data={"model": name, "version": version.number, "was": versions[-1].number, "event": _last_seq(workspace)},
+        data={"model": name, "version": version.number, "was": versions[-1].number, "event": event},
         lines=(("✓", f"{version.ref} on {material.manifest.rows:,} rows, {_fit(trained.evaluation)}"),),
         next=(f"ambidex test {version.ref}", f"ambidex gate {version.ref}"),
     )
@@ -333,7 +339,6 @@ def serve(
 
 def score(name: str, table: Any, *, out: str | Path, at: At = None) -> Result:
     """Score a table; its rows enter the prediction log."""
-    from ambidex.data.frames import FrameWriter
     from ambidex.data.read import read
     from ambidex.delivery import release
     from ambidex.delivery.references import resolve
@@ -341,16 +346,16 @@ def score(name: str, table: Any, *, out: str | Path, at: At = None) -> Result:
 
     workspace = open_workspace(at)
     model, number = resolve(workspace.store, name, default="live")
-    path = check_out(out)
+    check_out(out)
     source = read(table)
+    path = check_out(out, source.files)
     opened = release.open_version(workspace, model, number)
     moment = release.stamp(workspace.clock())
     run = f"{re.sub('[^0-9]', '', moment)}-{secrets.token_hex(4)}"
     scored = score_table(opened, source, stamp=run)
     with written_scores(scored, opened.schema, path) as place:
-        with FrameWriter(workspace.log_folder / model / f"score-{run}.frames") as log:
-            log.write(log_payloads(scored, schema=opened.schema, model=model, version=number, at=moment))
-            log.sync()
+        payloads = log_payloads(scored, schema=opened.schema, model=model, version=number, at=moment)
+        _logged(workspace.log_folder / model / f"score-{run}.frames", payloads)
         place()
     workspace.store.append(verb="score", model=model, version=number, body={"rows": source.rows, "out": path.name})
     mean = float(scored.scores.mean())
@@ -402,7 +407,6 @@ def drift(name: str, table: Any, *, at: At = None) -> Result:
 
 def feedback(name: str, table: Any, *, id: str, label: str, at: At = None) -> Result:
     """Late labels from a table, matched to predictions by their id or by the declared key."""
-    from ambidex.data.frames import FrameWriter
     from ambidex.data.read import read
     from ambidex.delivery import release
     from ambidex.records import check_name
@@ -420,9 +424,7 @@ def feedback(name: str, table: Any, *, id: str, label: str, at: At = None) -> Re
     )
     if matched.payloads:
         run = f"{re.sub('[^0-9]', '', release.stamp(workspace.clock()))}-{secrets.token_hex(4)}"
-        with FrameWriter(workspace.log_folder / name / f"labels-{run}.frames") as log:
-            log.write(matched.payloads)
-            log.sync()
+        _logged(workspace.log_folder / name / f"labels-{run}.frames", matched.payloads)
     data = matched.to_dict()
     workspace.store.append(verb="feedback", model=name, body=data)
     mark: Mark = "✓" if data["matched"] else "▲"
@@ -632,13 +634,30 @@ def _version_number(to: int | str | None) -> int | None:
     return int(digits)
 
 
+def _logged(path: Path, payloads: Iterable[Any]) -> None:
+    """A new file of the prediction log, on the disk when this returns; all of it or, where the disk refuses, nothing.
+
+    A kill in the middle leaves whole frames: predictions that nobody was given, or labels that come again.
+    """
+    from ambidex.data.frames import FrameWriter
+
+    rest = iter(payloads)
+    try:
+        with FrameWriter(path) as log:
+            while batch := list(islice(rest, BATCH)):
+                log.write(batch)
+            log.sync()
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise EnvironmentProblem(
+            "env.disk", f"the prediction log cannot be written: {error.strerror or error}", where=path.name,
+            do="free some space and run it again",
+        ) from error  # fmt: skip
+
+
 def _any_version(workspace: Workspace, name: str) -> int:
     state = workspace.store.model(name)
     return state.live if state.live is not None else state.versions
-
-
-def _last_seq(workspace: Workspace) -> int:
-    return workspace.store.events()[-1].seq
 
 
 def _fit(evaluation: dict[str, Any]) -> str:

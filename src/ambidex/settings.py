@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -12,9 +13,15 @@ import msgspec
 from ambidex.errors import UsageError, did_you_mean
 from ambidex.records import NAME, Prepare, canonical, digest
 
-__all__ = ["FILE", "GateSettings", "ModelSettings", "Settings", "add_model", "duration", "quoted", "read_settings"]
+__all__ = [
+    "FILE", "GateSettings", "ModelSettings", "Settings", "add_model", "duration", "quoted", "read_settings",
+    "replace_file",
+]  # fmt: skip
 
 FILE = "ambidex.toml"
+
+LONGEST = 100 * 366 * 86400.0
+"""Seconds that a duration may have: later than that no calendar reaches."""
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -30,7 +37,10 @@ def duration(text: str) -> float:
         raise UsageError(
             "usage.config", f"{text!r} is not a duration", found="a number and s, m, h, d or w", do='write "7d"'
         )
-    return float(match[1]) * _UNITS[match[2]]
+    seconds = float(match[1]) * _UNITS[match[2]]
+    if seconds > LONGEST:
+        raise UsageError("usage.config", f"{text!r} is longer than a hundred years", do='write "7d"')
+    return seconds
 
 
 class GateSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -132,9 +142,12 @@ def read_settings(folder: Path) -> Settings:
     Raises:
         UsageError: ``usage.config`` for a file that is not TOML, an unknown key, or a wrong type.
     """
-    path = folder / FILE
+    return _validated((folder / FILE).read_bytes())
+
+
+def _validated(data: bytes) -> Settings:
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        raw = tomllib.loads(data.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError("usage.config", f"{FILE} is not TOML: {error}", where=FILE) from error
     try:
@@ -148,8 +161,12 @@ def read_settings(folder: Path) -> Settings:
             raise UsageError("usage.config", f"[models.{name}]: {name!r} is not a name for a model", where=FILE)
         if model.horizon is not None:
             duration(model.horizon)
+        _check_prepare(name, model.prepare)
     duration(settings.gates.max_age)
     _in_range("gates.alpha", settings.gates.alpha, 0, 1)
+    _in_range("gates.margin", settings.gates.margin, -1, 1)
+    _in_range("watch.budget", settings.watch.budget, 0, 1e6)
+    _in_range("watch.looks", settings.watch.looks, 0, 1e9)
     _in_range("watch.margin", settings.watch.margin, 0, 1)
     _in_range("watch.tolerance", settings.watch.tolerance, 0, 1)
     return settings
@@ -171,11 +188,31 @@ def add_model(folder: Path, name: str, settings: ModelSettings) -> bool:
         lines.append(f"\n[models.{name}.prepare]")
         lines += [f"{k} = {quoted(v) if isinstance(v, str) else v}" for k, v in settings.prepare.items()]
     path = folder / FILE
-    old = path.read_text(encoding="utf-8")
-    temporary = path.with_suffix(".toml.new")
-    temporary.write_text(old.rstrip("\n") + "\n" + "\n".join(lines) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    text = path.read_text(encoding="utf-8").rstrip("\n") + "\n" + "\n".join(lines) + "\n"
+    try:
+        _validated(text.encode())
+    except UsageError as error:
+        raise UsageError(
+            "usage.config",
+            f"[models.{name}] cannot be added to {FILE} as it is written: {error.message}",
+            where=FILE,
+            do=f"write [models.{name}] with data = {quoted(settings.data)} and target = {quoted(settings.target)}",
+        ) from error
+    replace_file(path, text)
     return True
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Put a whole text file in its place: other processes, and the one after a power loss, see the old or the new.
+
+    The temp file has one name, so that a killed writer leaves one at most; writers take turns.
+    """
+    temporary = path.with_name(f"{path.name}.new")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
 
 
 def quoted(text: str) -> str:
@@ -187,6 +224,24 @@ def quoted(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     escaped = "".join(c if c >= " " and c != "\x7f" else f"\\u{ord(c):04x}" for c in escaped)
     return f'"{escaped}"'
+
+
+def _check_prepare(model: str, prepare: dict[str, Any] | None) -> None:
+    if prepare is None:
+        return
+    where = f"[models.{model}.prepare]"
+    kinds = {"kind": str, "unit": str, "time": str, "value": str, "horizon_days": int}
+    for key, value in prepare.items():
+        if key not in kinds:
+            raise UsageError("usage.config", f"unknown key `{key}` in {where}{did_you_mean(key, kinds)}", where=FILE)
+        if type(value) is not kinds[key]:
+            raise UsageError("usage.config", f"{where} {key} = {value!r} is no {kinds[key].__name__}", where=FILE)
+    lacking = [key for key in ("kind", "unit", "time", "value") if key not in prepare]
+    if prepare.get("horizon_days", 1) < 1:
+        raise UsageError("usage.config", f"{where} horizon_days must be 1 or more", where=FILE)
+    if lacking or prepare["kind"] != "orders":
+        wrong = f"lacks {', '.join(lacking)}" if lacking else f"has kind {prepare['kind']!r}"
+        raise UsageError("usage.config", f"{where} {wrong}", found='kind = "orders", unit, time, value', where=FILE)
 
 
 def _in_range(name: str, value: float, low: float, high: float) -> None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
 from ambidex.errors import EnvironmentProblem
-from ambidex.ports import Blobs, Clock, Store
-from ambidex.settings import FILE, Settings, quoted, read_settings
+from ambidex.ports import Blobs, Clock, StepHook, Store
+from ambidex.settings import FILE, Settings, quoted, read_settings, replace_file
 
 __all__ = ["Workspace", "create", "find", "now", "open_workspace"]
 
 HIDDEN = ".ambidex"
+WAIT_S = 60.0
 
 
 def now() -> datetime:
@@ -38,25 +41,28 @@ class Workspace:
         folder: Where ambidex.toml lies.
         settings: Validated when the workspace was opened.
         clock: Where times come from.
+        hook: Called before and after each step of the edges that changes the disk, for tests.
     """
 
     folder: Path
     settings: Settings
     clock: Clock = field(default=now)
+    hook: StepHook | None = None
 
     @cached_property
     def store(self) -> Store:
         """The events and their fold."""
         from ambidex.edges.sql import SqlStore
 
-        return SqlStore(self.settings.database or self.hidden / "meta.sqlite", clock=self.clock, by=who())
+        place = self.settings.database or self.hidden / "meta.sqlite"
+        return SqlStore(place, clock=self.clock, by=who(), hook=self.hook)
 
     @cached_property
     def blobs(self) -> Blobs:
         """The sealed bytes."""
         from ambidex.edges.files import FileBlobs
 
-        return FileBlobs(self.hidden / "blobs")
+        return FileBlobs(self.hidden / "blobs", self.hook)
 
     @property
     def hidden(self) -> Path:
@@ -67,6 +73,32 @@ class Workspace:
     def log_folder(self) -> Path:
         """The prediction log."""
         return self.hidden / "log"
+
+    @contextmanager
+    def alone(self, what: str) -> Iterator[None]:
+        """Of all processes of this machine only this one, while files that people see change by several steps.
+
+        Raises:
+            EnvironmentProblem: ``env.busy`` if another process does not finish; ``env.disk``.
+        """
+        from ambidex.edges.locks import FileLock
+
+        lock = FileLock(self.hidden / f"{what}.lock")
+        try:
+            taken = lock.acquire(WAIT_S)
+        except OSError as error:
+            raise EnvironmentProblem(
+                "env.disk", f"the workspace cannot be locked: {error.strerror}", where=self.name
+            ) from error
+        if not taken:
+            raise EnvironmentProblem(
+                "env.busy", f"another process has worked on the {what} for {WAIT_S:g} seconds", where=self.name,
+                do="see what runs in this workspace, and try again",
+            )  # fmt: skip
+        try:
+            yield
+        finally:
+            lock.release()
 
     @property
     def name(self) -> str:
@@ -83,7 +115,7 @@ def find(at: Path | str | None) -> Path | None:
     return next((f for f in (here, *here.parents) if (f / FILE).is_file()), None)
 
 
-def open_workspace(at: Path | str | None = None, *, clock: Clock = now) -> Workspace:
+def open_workspace(at: Path | str | None = None, *, clock: Clock = now, hook: StepHook | None = None) -> Workspace:
     """The workspace there.
 
     Raises:
@@ -106,10 +138,10 @@ def open_workspace(at: Path | str | None = None, *, clock: Clock = now) -> Works
             where=str(folder),
             do="restore the folder from its copy, or start a new one with: ambidex init NAME",
         )
-    return Workspace(folder=folder, settings=read_settings(folder), clock=clock)
+    return Workspace(folder=folder, settings=read_settings(folder), clock=clock, hook=hook)
 
 
-def create(folder: Path, *, clock: Clock = now) -> Workspace:
+def create(folder: Path, *, clock: Clock = now, hook: StepHook | None = None) -> Workspace:
     """Make a workspace in a folder that holds none.
 
     Raises:
@@ -123,13 +155,11 @@ def create(folder: Path, *, clock: Clock = now) -> Workspace:
         for part in (folder, folder / "data", folder / "reports", folder / HIDDEN, folder / HIDDEN / "log"):
             part.mkdir(parents=True, exist_ok=True)
         (folder / HIDDEN).chmod(0o700)
-        workspace = Workspace(folder=folder, settings=Settings(name=folder.resolve().name), clock=clock)
+        workspace = Workspace(folder=folder, settings=Settings(name=folder.resolve().name), clock=clock, hook=hook)
         if not workspace.store.events():
             workspace.store.append(verb="init", body={"name": workspace.name})
         # The settings go last: a folder without them is no workspace yet, and `init` there goes on.
-        temporary = folder / f"{FILE}.new"
-        temporary.write_text(_TEMPLATE.format(name=quoted(workspace.name)), encoding="utf-8")
-        temporary.replace(folder / FILE)
+        replace_file(folder / FILE, _TEMPLATE.format(name=quoted(workspace.name)))
     except OSError as error:
         raise EnvironmentProblem(
             "env.disk", f"cannot make a workspace in {folder}: {error.strerror}", where=str(folder)

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ambidex.errors import Refused
+from ambidex.errors import NotFound, Refused
 from ambidex.ports import Blobs
 from ambidex.records import canonical, digest
 
@@ -38,7 +38,7 @@ def read_manifest(blobs: Blobs, bundle: str) -> dict[str, Any]:
     Raises:
         Refused: ``check.altered`` if the bytes are not what was sealed, or are no manifest.
     """
-    data = blobs.get(bundle)
+    data = _there(blobs, bundle, "the bundle's manifest")
     if digest(data) != bundle:
         raise Refused("check.altered", "the bundle's manifest is not what was sealed", found=f"sha256 {digest(data)}")
     try:
@@ -59,7 +59,7 @@ def read_file(blobs: Blobs, manifest: Mapping[str, Any], name: str) -> bytes:
     entry = manifest["files"].get(name)
     if entry is None:
         raise Refused("check.altered", f"the bundle has no file {name}", found=", ".join(sorted(manifest["files"])))
-    data = blobs.get(entry["sha256"])
+    data = _there(blobs, entry["sha256"], name)
     if digest(data) != entry["sha256"]:
         raise Refused(
             "check.altered",
@@ -68,6 +68,19 @@ def read_file(blobs: Blobs, manifest: Mapping[str, Any], name: str) -> bytes:
             do="ambidex doctor",
         )
     return data
+
+
+def _there(blobs: Blobs, sha256: str, name: str) -> bytes:
+    try:
+        return blobs.get(sha256)
+    except NotFound as error:
+        raise Refused(
+            "check.altered",
+            f"{name} is not there any more",
+            where=error.where,
+            found="no such file",
+            do="put the file back from a backup, or train the version again",
+        ) from error
 
 
 def verify(blobs: Blobs, bundle: str) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import keyword
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -67,9 +68,9 @@ def build_package(folder: Path, name: str, files: Mapping[str, bytes], *, rows: 
     Returns:
         The folder, to be proven and then placed.
     """
-    building = folder / "packages" / f".{name}.{os.getpid()}.new"
     module = module_name(name)
-    shutil.rmtree(building, ignore_errors=True)
+    _sweep(folder, name)
+    building = folder / "packages" / f".{name}.{os.getpid()}-{secrets.token_hex(3)}.new"
     sources = building / "src" / module
     sources.mkdir(parents=True)
     (building / "tests").mkdir()
@@ -83,16 +84,39 @@ def build_package(folder: Path, name: str, files: Mapping[str, bytes], *, rows: 
 
 
 def place_package(building: Path, folder: Path, name: str) -> Path:
-    """Move a proven package to ``packages/NAME``; an older one there is replaced whole."""
+    """Move a proven package to ``packages/NAME``; an older one there is replaced whole. One process at a time.
+
+    Between the two moves there is no package; a process that dies there leaves both, and packaging again
+    puts one in its place.
+    """
     home = folder / "packages" / name
     if home.exists():
-        old = home.with_name(f".{name}.{os.getpid()}.old")
+        old = building.with_suffix(".old")
         home.replace(old)
         building.replace(home)
         shutil.rmtree(old, ignore_errors=True)
     else:
         building.replace(home)
     return home
+
+
+def _sweep(folder: Path, name: str) -> None:
+    """Remove what killed processes left beside the package: nobody else would."""
+    for left in (folder / "packages").glob(f".{name}.*-*.*"):
+        process = left.name.removeprefix(f".{name}.").partition("-")[0]
+        if left.suffix in (".new", ".old") and process.isdigit() and not running(int(process)):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def running(process: int) -> bool:
+    """Whether a process of this machine runs."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
 
 
 def prove(package: Path, module: str, rows: Sequence[dict[str, Any]], expected: NDArray[np.float64]) -> Parity:
@@ -108,9 +132,12 @@ def prove(package: Path, module: str, rows: Sequence[dict[str, Any]], expected: 
         rows = json.load(sys.stdin)
         print(json.dumps([[{module}.predict([r])[0] for r in rows], {module}.predict(rows)]))
     """)
-    done = subprocess.run(
-        [sys.executable, "-c", program], input=canonical(rows), capture_output=True, check=False, timeout=300
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", program], input=canonical(rows), capture_output=True, check=False, timeout=300
+        )
+    except subprocess.TimeoutExpired as error:
+        raise Refused("check.tests", "the written package did not answer within 300 s") from error
     if done.returncode:
         last = done.stderr.decode(errors="replace").strip().splitlines()
         raise Refused("check.tests", f"the written package does not run: {last[-1] if last else 'no message'}")

@@ -162,9 +162,15 @@ def promote(place: Place, name: str, number: int, *, to: str, dry_run: bool = Fa
         verb="promote",
         judgement=judgement,
         max_age_s=duration(place.settings.gates.max_age),
-        because=f"{len(judgement.gates)} of {len(judgement.gates)} gates supported",
+        because=_because(judgement),
     )
     return judgement, event
+
+
+def _because(judgement: Judgement) -> str:
+    supported = sum(g.outcome == "supported" for g in judgement.gates)
+    waived = [f"{name} waived ({why})" for name, why in judgement.waived.items()]
+    return "; ".join([f"{supported} of {len(judgement.gates)} gates supported", *waived])
 
 
 def rollback(place: Place, name: str, *, to: int | None, dry_run: bool = False) -> tuple[int, int, Event | None]:

@@ -11,7 +11,7 @@ from ambidex.bundle.open import OpenBundle
 from ambidex.bundle.seal import seal
 from ambidex.data.fingerprint import new_rows
 from ambidex.delivery import release
-from ambidex.delivery.train import run_key, train
+from ambidex.delivery.train import ELSEWHERE, run_key, train
 from ambidex.errors import NotFound
 from ambidex.ports import Place
 from ambidex.records import Judgement, VersionRecord
@@ -65,9 +65,11 @@ def _step(place: Place, name: str) -> Step:
     versions = place.store.versions(name)
     if not versions:
         raise NotFound("data.no-version", f"{name} has no version yet", do=f"ambidex package answer/1 --name {name}")
-    latest = release.open_version(place, name, versions[-1].number)
+    # A trial on another table says nothing of which of the model's own rows are new.
+    own = [v for v in versions if not v.key.startswith(f"{ELSEWHERE}:")] or versions
+    latest = release.open_version(place, name, own[-1].number)
     material, recipe, state = release.newest(place, name, latest.recipe)
-    same = [v for v in versions if v.data == material.manifest.fingerprint]
+    same = [v for v in own if v.data == material.manifest.fingerprint]
     if same:
         return _known(place, same[-1])
     _, settings = release.configured(place, name, recipe)
@@ -95,8 +97,11 @@ def _step(place: Place, name: str) -> Step:
 
 def _known(place: Place, version: VersionRecord) -> Step:
     """The data has a version already: finish what a crash left, or say that nothing is new."""
-    if version.number > 1 and place.store.judgement(version.model, version.number) is None:
+    judgement = place.store.judgement(version.model, version.number)
+    if version.number > 1 and judgement is None:
         return _judged(place, version)
+    if judgement is not None and judgement.passed and _unmoved(place, version):
+        return _moved(place, version, judgement)
     return Step(
         "nothing-new",
         f"nothing new: {version.ref} was trained on these rows",
@@ -110,8 +115,21 @@ def _judged(place: Place, version: VersionRecord) -> Step:
     if not judgement.passed:
         failed = [g.name for g in judgement.gates if g.outcome != "supported"]
         return Step("refused", f"{version.ref} did not pass: {', '.join(failed)}", number, {}, judgement)
+    return _moved(place, version, judgement)
+
+
+def _moved(place: Place, version: VersionRecord, judgement: Judgement) -> Step:
+    name, number = version.model, version.number
     policy = place.settings.models[name].policy
     if policy == "candidate":
         return Step("candidate", f"{version.ref} passed its gates and waits as candidate", number, {}, judgement)
     release.promote(place, name, number, to=policy)
     return Step("promoted", f"{version.ref} passed its gates and is {policy}", number, {}, judgement)
+
+
+def _unmoved(place: Place, version: VersionRecord) -> bool:
+    """Whether the policy moves this version and nobody, person or step, has moved anything since it was made."""
+    if place.settings.models[version.model].policy == "candidate" or version.number == 1:
+        return False
+    log = place.store.events(model=version.model, verbs=("register", "promote", "rollback"))
+    return bool(log) and log[-1].verb == "register" and log[-1].version == version.number

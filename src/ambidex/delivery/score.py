@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import os
-from collections.abc import Callable, Iterator
+import secrets
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 from ambidex.bundle.columns import columns_of, rows_of
 from ambidex.bundle.open import OpenBundle
 from ambidex.data.table import Table
+from ambidex.delivery.package import running
 from ambidex.errors import DataError, EnvironmentProblem, Refused, UsageError
 from ambidex.records import Schema
 
@@ -79,11 +82,15 @@ def log_payloads(scored: Scored, *, schema: Schema, model: str, version: int, at
         }  # fmt: skip
 
 
-def check_out(out: str | Path) -> Path:
-    """The output path, before any work is done for it.
+def check_out(out: str | Path, sources: Sequence[str] = ()) -> Path:
+    """The output path, before any work is done for it; what killed processes left beside it is removed.
+
+    Args:
+        out: As given.
+        sources: Files that the scores are made from.
 
     Raises:
-        UsageError: Neither .csv nor .parquet.
+        UsageError: Neither .csv nor .parquet, or a file that is scored.
         DataError: ``data.no-out-folder``.
     """
     path = Path(out)
@@ -103,6 +110,14 @@ def check_out(out: str | Path) -> Path:
         )
     if path.is_dir():
         raise DataError("data.not-a-file", f"{path} is a folder", where="--out", do="--out scores.parquet")
+    if path.exists() and any(os.path.samefile(path, source) for source in sources if Path(source).exists()):
+        raise UsageError(
+            "usage.value", f"{path} is the table that is scored", where="--out", do=f"--out scores{path.suffix.lower()}"
+        )
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*-*.tmp"):
+        process = left.name.removeprefix(f".{path.name}.").partition("-")[0]
+        if process.isdigit() and not running(int(process)):
+            left.unlink(missing_ok=True)
     return path
 
 
@@ -125,7 +140,7 @@ def written_scores(scored: Scored, schema: Schema, path: Path) -> Iterator[Calla
     else:
         data["prediction"] = scored.scores
     frame = pa.table(data)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(3)}.tmp")
     try:
         if path.suffix.lower() == ".csv":
             csv.write_csv(frame, temporary)
@@ -135,7 +150,9 @@ def written_scores(scored: Scored, schema: Schema, path: Path) -> Iterator[Calla
             os.fsync(file.fileno())
         yield lambda: _place(temporary, path)
     except OSError as error:
-        raise EnvironmentProblem("env.disk", f"cannot write {path}: {error.strerror}", where=str(path)) from error
+        raise EnvironmentProblem(
+            "env.disk", f"cannot write {path}, nothing was scored: {error.strerror or error}", where=str(path)
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 

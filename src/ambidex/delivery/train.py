@@ -21,9 +21,11 @@ from ambidex.records import DataManifest, Recipe, Schema, canonical, digest
 from ambidex.stats.discrimination import delong
 from ambidex.version import __version__
 
-__all__ = ["Trained", "code_hash", "evaluate", "losses", "run_key", "train"]
+__all__ = ["ELSEWHERE", "TRAINED", "Trained", "code_hash", "evaluate", "losses", "run_key", "train"]
 
 GOLDEN_ROWS = 48
+TRAINED, ELSEWHERE = "train", "train-elsewhere"
+"""How the key of a run begins that a person asked for: on the model's own data, or on another table."""
 
 
 @dataclass(frozen=True)

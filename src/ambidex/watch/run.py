@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from ambidex.bundle.open import OpenBundle, open_bundle
-from ambidex.errors import NotFound
+from ambidex.errors import EnvironmentProblem, NotFound
 from ambidex.ports import Blobs, Clock, Store
 from ambidex.settings import Settings, duration
 from ambidex.watch import incidents
@@ -18,6 +19,7 @@ from ambidex.watch.log import Arrivals, due_labels, read_before, read_log
 __all__ = ["Watched", "acknowledge", "monitor"]
 
 LEASE_S = 600.0
+ACK_WAIT_S = 30.0
 MOST_PENDING = 100_000
 
 
@@ -76,8 +78,29 @@ def acknowledge(place: Watched, model: str, identity: str) -> dict[str, Any]:
 
     Raises:
         NotFound: ``data.no-model``; ``data.no-alert`` with the open ones.
+        EnvironmentProblem: ``env.busy`` if a pass runs that does not end.
     """
     known = place.store.model(model)
+    lease = _wait_for_lease(place, model)
+    try:
+        return _acknowledged(place, model, identity, known.live)
+    finally:
+        place.store.release(f"watch/{model}", lease)
+
+
+def _wait_for_lease(place: Watched, model: str) -> int:
+    """A pass that runs beside this would write its state over ours, or we ours over its cursor."""
+    give_up = time.monotonic() + ACK_WAIT_S
+    while (lease := place.store.lease(f"watch/{model}", seconds=LEASE_S)) is None:
+        if time.monotonic() > give_up:
+            raise EnvironmentProblem(
+                "env.busy", f"another process has watched {model} for {ACK_WAIT_S:g} seconds", do="run it again"
+            )
+        time.sleep(0.05)
+    return lease
+
+
+def _acknowledged(place: Watched, model: str, identity: str, live: int | None) -> dict[str, Any]:
     document = _document(place, model)
     owner = next((v for v, s in document["versions"].items() if any(a["id"] == identity for a in s["alerts"])), None)
     if owner is None:
@@ -98,7 +121,7 @@ def acknowledge(place: Watched, model: str, identity: str) -> dict[str, Any]:
     event = {"verb": "ack", "model": model, "version": int(owner), "body": {"id": identity}}
     place.store.put_document(f"watch/{model}", document, events=[event])
     return _shown(
-        model, document, known.live, {}, state="acknowledged", text=f"{identity} is closed, its detectors start again"
+        model, document, live, {}, state="acknowledged", text=f"{identity} is closed, its detectors start again"
     )
 
 
