@@ -327,6 +327,12 @@ def serve(
     from ambidex.desk import Desk
     from ambidex.serving.supervisor import run
 
+    for argument, value in (("port", port), ("workers", workers)):
+        if type(value) is not int:
+            raise UsageError(
+                "usage.type", f"{argument} must be a whole number, not {type(value).__name__} {str(value)[:60]!r}",
+                where=f"argument {argument}",
+            )  # fmt: skip
     workspace = open_workspace(at)
     for name in names:
         workspace.store.model(name)
@@ -451,8 +457,7 @@ def monitor(name: str, *, ack: str | None = None, at: At = None) -> Result:
     lines += [("■" if a["level"] == "page" else "▲", f"{a['id']} {a['level']:<5} {a['text']}") for a in data["alerts"]]
     return Result(
         verb="monitor", data=data, lines=tuple(lines), passed=not pages, code="check.page" if pages else None,
-        do=f"ambidex rollback {name}, or ambidex monitor {name} --ack {pages[0]['id']}" if pages else None,
-        next=(f"ambidex retrain {name}",),
+        do=_way_out(workspace, name, pages) if pages else None, next=(f"ambidex retrain {name}",),
     )  # fmt: skip
 
 
@@ -589,6 +594,14 @@ def _table(table: Any, at: At) -> tuple[Workspace | None, Any]:
     if workspace is None:
         return None, source
     return workspace, keep_frame(source, workspace.folder)
+
+
+def _way_out(workspace: Workspace, name: str, pages: Sequence[dict[str, Any]]) -> str:
+    """What to do about a page: nobody goes back for the sake of a version that is not live."""
+    state = workspace.store.model(name)
+    if all(page.get("version") != state.live for page in pages):
+        return f"ambidex monitor {name} --ack {pages[0]['id']}"
+    return f"ambidex rollback {name}" if state.previous is not None else f"ambidex retrain {name}"
 
 
 def _kept(answer: Answer, workspace: Workspace | None) -> Answer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
-from ambidex.errors import EnvironmentProblem
+from ambidex.errors import EnvironmentProblem, UsageError
 from ambidex.ports import Blobs, Clock, StepHook, Store
 from ambidex.settings import FILE, Settings, quoted, read_settings, replace_file
 
@@ -109,6 +110,8 @@ class Workspace:
 def find(at: Path | str | None) -> Path | None:
     """The workspace's folder: ``at`` itself, or the current folder or the nearest one above."""
     if at is not None:
+        if not isinstance(at, str | os.PathLike):
+            raise UsageError("usage.type", f"at must be a folder, not {type(at).__name__} {str(at)[:60]}", do="at='.'")
         folder = Path(at).resolve()
         return folder if (folder / FILE).is_file() else None
     here = Path.cwd()

@@ -256,6 +256,16 @@ def test_the_form_is_the_one_of_the_guide(run):
     )
 
 
+def test_every_error_has_the_whole_form(run):
+    bare = DataError("data.target-missing", "churned is missing in all 200 rows")
+    said = one_document(run("drivers t.csv --target churned --json", drivers=bare).out)["error"]
+    assert said["where"] == "the command line"
+    assert said["found"] == "ambidex drivers t.csv --target churned --json"
+    assert said["do"] == "ambidex help data.target-missing"
+    refused = Result(verb="gate", data={"passed": False}, lines=(("■", "no"),), passed=False, code="check.gate")
+    assert all(one_document(run("gate churn@1 --json", gate=refused).out)["error"].values())
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [
@@ -284,8 +294,8 @@ def test_our_bug_shows_its_trace_only_with_debug(run):
 
 def test_an_option_in_do_becomes_a_whole_command(run):
     taken = EnvironmentProblem("env.port-taken", "port 8377 is taken", do="--port 8378")
-    assert "do    ambidex serve churn --port 8378\n" in run("serve churn", serve=taken).err
-    assert "do    ambidex serve churn --port 8378\n" in run("serve churn --port 8377", serve=taken).err
+    assert "do     ambidex serve churn --port 8378\n" in run("serve churn", serve=taken).err
+    assert "do     ambidex serve churn --port 8378\n" in run("serve churn --port 8377", serve=taken).err
 
 
 REFUSALS = [
@@ -362,7 +372,7 @@ def test_names_from_files_cannot_move_the_cursor(run):
     done = run("drivers t.csv --target y", drivers=answer(headline="col\x1b[2J\rname goes with y"))
     assert "\x1b" not in done.out and "\r" not in done.out and r"\x1b[2J" in done.out
     failed = run("profile t.csv", profile=DataError("data.empty", "x\x1b]0;t\x07\ny"))
-    assert "\x1b" not in failed.err and len(failed.err.splitlines()) == 3
+    assert "\x1b" not in failed.err and len(failed.err.splitlines()) == 5
 
 
 def test_results_show_lines_warnings_and_what_next(run):

@@ -55,6 +55,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (lambda df: amb.package("answer/9", name="churn"), amb.NotFound, "data.no-answer"),
         (lambda df: amb.gate("chrun@1"), amb.NotFound, "data.no-model"),
         (lambda df: amb.score("churn", df, out="x.csv"), amb.NotFound, "data.no-model"),
+        (lambda df: amb.status(at=5), amb.UsageError, "usage.type"),
+        (lambda df: amb.serve("churn", port="8377"), amb.UsageError, "usage.type"),
     ],
 )
 def test_each_gets_its_code(here: Path, call: Callable[[Any], Any], kind: type[Exception], code: str) -> None:
@@ -149,3 +151,15 @@ def test_outside_a_workspace_nothing_is_written(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(amb.EnvironmentProblem) as error:
         amb.package(answer, name="churn")
     assert error.value.code == "env.no-workspace"
+
+
+def test_package_takes_what_prototype_gives(here: Path) -> None:
+    answer = amb.drivers(frame(400), target="churned")
+    assert repr(answer) == f"<answer/1 of drivers: {answer.headline}>"
+    made = amb.package(answer.prototype(), name="churn")
+    assert made.equal == made.of
+    assert repr(made).startswith("<package: churn@1 in packages/churn")
+    amb.gate("churn@1")
+    judged = amb.models("log", "churn").events[-1]
+    assert judged["verb"] == "judge"
+    assert "gates supported" in judged["because"]

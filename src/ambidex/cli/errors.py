@@ -20,7 +20,7 @@ from ambidex.errors import (
 if TYPE_CHECKING:
     import click
 
-__all__ = ["as_ours", "command", "exit_code", "form", "mended", "one_line", "placed"]
+__all__ = ["as_ours", "command", "completed", "exit_code", "form", "mended", "one_line", "placed"]
 
 _FULL = {
     errno.ENOSPC: "the disk is full",
@@ -92,8 +92,6 @@ def as_ours(error: BaseException, argv: Sequence[str], verb: str) -> AmbidexErro
     """
     if isinstance(error, AmbidexError):
         _suggest(error, argv)
-        if error.where is None and error.exit_code in (2, 3):
-            error.where = command(argv)
         return error
     if isinstance(error, KeyboardInterrupt):
         return EnvironmentProblem(
@@ -120,6 +118,20 @@ def as_ours(error: BaseException, argv: Sequence[str], verb: str) -> AmbidexErro
         f"this is our bug, not yours: {type(error).__name__}: {str(error)[:300]}",
         do=f"{command(argv)} --debug",
     )
+
+
+def completed(error: AmbidexError, argv: Sequence[str]) -> AmbidexError:
+    """The error with every line of its form: a room below does not know what was typed, or had nothing to add.
+
+    >>> completed(UsageError("usage.value", "alpha 2 is not between 0 and 1"), ["experiment"]).do
+    'ambidex help usage.value'
+    """
+    typed = command(argv)
+    if not error.where:
+        error.where = typed if error.found else "the command line"
+    error.found = error.found or typed
+    error.do = error.do or f"ambidex help {error.code}"
+    return error
 
 
 def _suggest(error: AmbidexError, argv: Sequence[str]) -> None:

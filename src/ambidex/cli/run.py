@@ -14,7 +14,7 @@ from typing import Any, TextIO
 import click
 
 from ambidex.cli import document, render
-from ambidex.cli.errors import as_ours, command, exit_code, form, placed
+from ambidex.cli.errors import as_ours, command, completed, exit_code, form, placed
 from ambidex.cli.parser import Settings, Shown, build, help_of
 from ambidex.cli.progress import Waiting
 from ambidex.cli.verbs import VERBS
@@ -142,7 +142,8 @@ class Run:
             else:
                 shown(outcome, data, following)
             return
-        refused.do = placed(refused.do, self.settings.start) if refused.do else None
+        completed(refused, self.words)
+        refused.do = placed(refused.do or "", self.settings.start)
         self.exit = exit_code(refused)
         if self.json:
             self._document(document.failure(self.verb, refused, data=data, warnings=said, next=following))
@@ -171,8 +172,8 @@ class Run:
         )
 
     def _fail(self, raised: BaseException) -> None:
-        error = as_ours(raised, self.words, self._named())
-        error.do = placed(error.do, self.settings.start) if error.do else None
+        error = completed(as_ours(raised, self.words, self._named()), self.words)
+        error.do = placed(error.do or "", self.settings.start)
         self.exit = exit_code(error)
         if self.debug:
             traceback.print_exception(raised, file=sys.stderr)

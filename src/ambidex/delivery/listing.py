@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from ambidex.bundle.open import OpenBundle
@@ -174,8 +175,18 @@ def _schema_diff(a: OpenBundle, b: OpenBundle) -> dict[str, Any]:
 def _event(e: Event) -> dict[str, Any]:
     return {
         "seq": e.seq, "at": e.at, "by": e.by, "verb": e.verb, "model": e.model, "version": e.version,
-        "was": e.body.get("was"), "because": e.body.get("because", ""), "to": e.body.get("to"),
+        "was": e.body.get("was"), "because": e.body.get("because") or _judged(e.body), "to": e.body.get("to"),
     }  # fmt: skip
+
+
+def _judged(body: Mapping[str, Any]) -> str:
+    """What a judgement found, in the words of the promotion that follows it."""
+    gates = body.get("gates")
+    if not isinstance(gates, list):
+        return ""
+    supported = sum(g.get("outcome") == "supported" for g in gates)
+    others = "".join(f", {g['name']} {g['outcome']}" for g in gates if g.get("outcome") != "supported")
+    return f"{supported} of {len(gates)} gates supported{others}"
 
 
 def _event_line(e: dict[str, Any]) -> str:

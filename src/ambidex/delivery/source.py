@@ -34,7 +34,7 @@ def answer_document(name: Any, store: Store) -> dict[str, Any]:
 
 
 def prototype_of(source: Any, store: Store) -> Recipe:
-    """The recipe behind an answer.
+    """The recipe behind an answer, its name, or what its ``prototype()`` gave.
 
     Raises:
         UsageError: ``usage.source`` for what cannot be packaged, ``usage.not-fitted`` and
@@ -46,6 +46,8 @@ def prototype_of(source: Any, store: Store) -> Recipe:
     elif isinstance(source, str) and source.startswith("answer"):
         document = answer_document(source, store)
         model, shown = document.get("model"), source
+    elif isinstance(source, dict) and "recipe" in source:
+        model, shown = source, "this prototype"
     else:
         raise _unreadable(source)
     if not model or "recipe" not in model:

@@ -132,7 +132,7 @@ class Finding:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Answer:
     """The answer to one question about one table.
 
@@ -239,6 +239,9 @@ class Answer:
         """The same answer with its name in the workspace."""
         return replace(self, name=name)
 
+    def __repr__(self) -> str:
+        return f"<{self.name or 'Answer'} of {self.verb}: {self.headline}>"
+
     def _repr_html_(self) -> str:
         from ambidex.report.page import cell_html
 
@@ -251,7 +254,7 @@ StoredAnswer = dict[str, Any]
 Mark = Literal["✓", "▲", "■", " "]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Result:
     """What the deliver and run verbs return; keys of ``data`` read as attributes.
 
@@ -274,6 +277,9 @@ class Result:
     do: str | None = None
     warnings: tuple[tuple[str, str], ...] = ()
     next: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<{self.verb}: {'; '.join(text for _, text in self.lines) or self.data}>"
 
     def __getattr__(self, key: str) -> Any:
         try:
