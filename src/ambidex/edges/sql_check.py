@@ -92,7 +92,7 @@ def _pages(connection: Connection) -> list[str]:
 def _lost(log: list[Event], seq: int, head: str) -> list[str]:
     if len(log) < seq:
         said = f"the log ends at event {len(log)}, and event {seq} had been written"
-    elif log[seq - 1].hash != head:
+    elif seq and log[seq - 1].hash != head:
         said = f"event {seq} is not the one that had been written"
     else:
         return []
