@@ -117,7 +117,8 @@ def report(*answers: Any, to: str | Sequence[str] = ("html",), out: str | Path |
             path = Path(f"{'-'.join(names)}.{kind}")
         files.append(write_report(documents, path))
     lines: list[tuple[Mark, str]] = [
-        ("✓", f"{f} ({f.stat().st_size / 1024:.0f} KB, opens offline, prints)") for f in files
+        ("✓", f"{f} ({f.stat().st_size / 1024:.0f} KB{', opens offline, prints' if f.suffix == '.html' else ''})")
+        for f in files
     ]
     return Result(verb="report", data={"files": [str(f) for f in files]}, lines=tuple(lines))
 
@@ -129,18 +130,22 @@ def package(source: Any, *, name: str, at: At = None) -> Result:
     """An answer becomes a Python package with tests, a recipe and a sealed version, proven to predict the same."""
     from ambidex.bundle.open import open_bundle
     from ambidex.bundle.seal import seal
+    from ambidex.delivery import release
     from ambidex.delivery.material import load
     from ambidex.delivery.package import build_package, place_package, prove_against_prototype
     from ambidex.delivery.source import prototype_of, settings_of
     from ambidex.delivery.train import run_key, train
     from ambidex.records import check_name
-    from ambidex.settings import add_model
+    from ambidex.settings import add_model, duration
 
     check_name(name)
     workspace = open_workspace(at)
     recipe = prototype_of(source, workspace.store)
     settings = settings_of(recipe, name, workspace.settings)
-    material = load(recipe, workspace.folder)
+    if name in workspace.settings.models:  # what people have declared already holds from the first version on
+        recipe, settings = release.configured(workspace, name, recipe)
+    horizon = duration(settings.horizon) if settings.horizon else None
+    material = load(recipe, workspace.folder, horizon_s=horizon, now=workspace.clock())
     trained = train(material, recipe)
     bundle = seal(workspace.blobs, trained.files)
     opened = open_bundle(workspace.blobs, bundle)
@@ -181,10 +186,10 @@ def train(name: str, *, data: Any = None, at: At = None) -> Result:
     check_name(name)
     workspace = open_workspace(at)
     versions = workspace.store.versions(name)
-    latest = release.open_version(workspace, name, versions[-1].number)
+    latest = release.newest_sound(workspace, versions)
     source = None if data is None else str(Path(data).resolve()) if isinstance(data, str | Path) else data
     material, recipe, state = release.newest(workspace, name, latest.recipe, data=source)
-    live = release.open_version(workspace, name, state.live) if state.live else latest
+    live = release.newest_sound(workspace, [v for v in versions if v.number == state.live]) if state.live else latest
     trained = run(material, recipe, at_least=live.schema)
     version = workspace.store.register(
         model=name, digest=seal(workspace.blobs, trained.files), data=material.manifest.fingerprint,
@@ -325,6 +330,7 @@ def serve(
 ) -> Result:
     """Answer predictions over HTTP until stopped."""
     from ambidex.desk import Desk
+    from ambidex.records import check_name
     from ambidex.serving.supervisor import run
 
     for argument, value in (("port", port), ("workers", workers)):
@@ -333,6 +339,8 @@ def serve(
                 "usage.type", f"{argument} must be a whole number, not {type(value).__name__} {str(value)[:60]!r}",
                 where=f"argument {argument}",
             )  # fmt: skip
+    for name in names:
+        check_name(name)
     workspace = open_workspace(at)
     for name in names:
         workspace.store.model(name)
@@ -352,7 +360,7 @@ def score(name: str, table: Any, *, out: str | Path, at: At = None) -> Result:
 
     workspace = open_workspace(at)
     model, number = resolve(workspace.store, name, default="live")
-    check_out(out)
+    check_out(out, data=[workspace.folder / declared.data for declared in workspace.settings.models.values()])
     source = read(table)
     path = check_out(out, source.files)
     opened = release.open_version(workspace, model, number)
@@ -663,7 +671,8 @@ def _logged(path: Path, payloads: Iterable[Any]) -> None:
     except OSError as error:
         path.unlink(missing_ok=True)
         raise EnvironmentProblem(
-            "env.disk", f"the prediction log cannot be written: {error.strerror or error}", where=path.name,
+            "env.disk", f"the prediction log cannot be written: {error.strerror or 'the disk took a part of it only'}",
+            where=path.name,
             do="free some space and run it again",
         ) from error  # fmt: skip
 

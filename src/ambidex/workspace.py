@@ -141,7 +141,18 @@ def open_workspace(at: Path | str | None = None, *, clock: Clock = now, hook: St
             where=str(folder),
             do="restore the folder from its copy, or start a new one with: ambidex init NAME",
         )
-    return Workspace(folder=folder, settings=read_settings(folder), clock=clock, hook=hook)
+    workspace = Workspace(folder=folder, settings=read_settings(folder), clock=clock, hook=hook)
+    database = workspace.hidden / "meta.sqlite"
+    if workspace.settings.database is None and not (database.is_file() and database.stat().st_size):
+        # The settings are written after the first event: an empty database would hide that everything is gone.
+        raise EnvironmentProblem(
+            "env.broken-workspace",
+            f"the database of {folder} is not there any more",
+            where=f"{HIDDEN}/{database.name}",
+            found="an empty file" if database.exists() else "no such file",
+            do=f"put {HIDDEN} back from a backup",
+        )
+    return workspace
 
 
 def create(folder: Path, *, clock: Clock = now, hook: StepHook | None = None) -> Workspace:
@@ -151,23 +162,30 @@ def create(folder: Path, *, clock: Clock = now, hook: StepHook | None = None) ->
         EnvironmentProblem: ``env.workspace-exists``, ``env.disk``.
     """
     if (folder / FILE).exists():
-        raise EnvironmentProblem(
-            "env.workspace-exists", f"{folder} is a workspace already", where=str(folder), do="ambidex status"
-        )
+        raise _exists(folder)
     try:
         for part in (folder, folder / "data", folder / "reports", folder / HIDDEN, folder / HIDDEN / "log"):
             part.mkdir(parents=True, exist_ok=True)
         (folder / HIDDEN).chmod(0o700)
         workspace = Workspace(folder=folder, settings=Settings(name=folder.resolve().name), clock=clock, hook=hook)
-        if not workspace.store.events():
-            workspace.store.append(verb="init", body={"name": workspace.name})
-        # The settings go last: a folder without them is no workspace yet, and `init` there goes on.
-        replace_file(folder / FILE, _TEMPLATE.format(name=quoted(workspace.name)))
+        with workspace.alone("init"):
+            if (folder / FILE).exists():
+                raise _exists(folder)
+            if not workspace.store.events():
+                workspace.store.append(verb="init", body={"name": workspace.name})
+            # The settings go last: a folder without them is no workspace yet, and `init` there goes on.
+            replace_file(folder / FILE, _TEMPLATE.format(name=quoted(workspace.name)))
     except OSError as error:
         raise EnvironmentProblem(
             "env.disk", f"cannot make a workspace in {folder}: {error.strerror}", where=str(folder)
         ) from error
     return workspace
+
+
+def _exists(folder: Path) -> EnvironmentProblem:
+    return EnvironmentProblem(
+        "env.workspace-exists", f"{folder} is a workspace already", where=str(folder), do="ambidex status"
+    )
 
 
 _TEMPLATE = """\

@@ -53,10 +53,14 @@ def judge(
     gates.append(_counted("finite", "outputs that are no finite number", broken, rows.rows))
     if broken:
         return tuple(gates)
+    same = champion is not None and champion.digest == challenger.digest
     own = losses(y, scores, recipe.task, spread=spread)
     constant = losses(y, np.full(len(y), challenger.evaluation["constant"]), recipe.task, spread=spread)
     gates.append(loss_gate("better-than-constant", "loss against a fitted constant", own - constant, 0.0, settings))
-    if champion is not None:
+    if same:
+        claim = paired_claim("loss against the live version, which is the same bundle", settings.margin, settings)
+        gates.append(_result("not-worse-than-live", decide(claim, exact("difference", 0, n=rows.rows))))
+    elif champion is not None:
         try:
             theirs = losses(y, score_rows(champion, rows), recipe.task, spread=spread)
         except DataError:
@@ -124,6 +128,8 @@ def _schema_breaks(schema: Schema, champion: OpenBundle | None, material: Materi
     mine = {c.name: c for c in schema.columns}
     breaks = [name for name in mine if name not in live]
     breaks += [name for name in live if name not in mine]
+    if schema.classes != champion.schema.classes:
+        breaks.append(f"{schema.target} as {' or '.join(schema.classes)}")
     for name in mine.keys() & live.keys():
         narrower = live[name].nullable and not mine[name].nullable
         retyped = (mine[name].type == "category") != (live[name].type == "category")

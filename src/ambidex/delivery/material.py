@@ -85,14 +85,17 @@ def load(
             where=table.name,
             found=f"{int((~known).sum())} without a label, {int((known & ~mature).sum())} younger than the horizon",
         )
-    hashes = fingerprint.row_hashes(usable)
-    manifest = fingerprint.manifest(usable, base=folder, parent=parent)
+    # Only what the recipe uses names the rows: a column added or moved in the file makes no row new.
+    used = dict.fromkeys((*recipe.columns, recipe.target, recipe.key, recipe.time, recipe.entity))
+    named = usable.select([name for name in used if name in usable.columns])
+    hashes = fingerprint.row_hashes(named)
+    manifest = fingerprint.manifest(named, base=folder, parent=parent)
     if recipe.prepare is not None:
         manifest = replace(manifest, files=fingerprint.manifest(source, base=folder).files)
     return Material(
         table=usable,
         manifest=manifest,
-        held_out=fingerprint.holdout(usable, recipe.key if recipe.key in usable.columns else None),
+        held_out=fingerprint.holdout(named, recipe.key if recipe.key in usable.columns else None),
         hashes=hashes,
         unlabelled=int((~known).sum()),
         immature=int((known & ~mature).sum()),

@@ -22,7 +22,7 @@ from ambidex.bundle.additive import fit_additive
 from ambidex.bundle.columns import columns_of, rows_of
 from ambidex.bundle.open import OpenBundle, load_scorer
 from ambidex.delivery.material import Material
-from ambidex.errors import InternalError, Refused
+from ambidex.errors import EnvironmentProblem, InternalError, Refused
 from ambidex.records import Recipe, canonical
 
 __all__ = ["Parity", "build_package", "module_name", "place_package", "prove", "prove_against_prototype"]
@@ -71,6 +71,17 @@ def build_package(folder: Path, name: str, files: Mapping[str, bytes], *, rows: 
     module = module_name(name)
     _sweep(folder, name)
     building = folder / "packages" / f".{name}.{os.getpid()}-{secrets.token_hex(3)}.new"
+    try:
+        _write(building, name, module, files, rows)
+    except OSError as error:
+        shutil.rmtree(building, ignore_errors=True)
+        raise EnvironmentProblem(
+            "env.disk", f"the package cannot be written: {error.strerror or error}", where=f"packages/{name}"
+        ) from error
+    return building
+
+
+def _write(building: Path, name: str, module: str, files: Mapping[str, bytes], rows: Sequence[dict[str, Any]]) -> None:
     sources = building / "src" / module
     sources.mkdir(parents=True)
     (building / "tests").mkdir()
@@ -80,7 +91,6 @@ def build_package(folder: Path, name: str, files: Mapping[str, bytes], *, rows: 
     texts = _texts(name, module, schema, json.loads(files["evaluation.json"]), rows[0] if rows else {})
     for path, text in texts.items():
         (building / path).write_text(text, encoding="utf-8")
-    return building
 
 
 def place_package(building: Path, folder: Path, name: str) -> Path:

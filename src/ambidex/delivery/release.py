@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -11,10 +12,10 @@ from ambidex.delivery.gates import judge as judge_gates
 from ambidex.errors import DataError, Refused
 from ambidex.journal import stale
 from ambidex.ports import Place
-from ambidex.records import Event, Judgement, ModelState, Recipe
+from ambidex.records import Event, Judgement, ModelState, Recipe, VersionRecord
 from ambidex.settings import GateSettings, ModelSettings, duration
 
-__all__ = ["configured", "fresh", "judge", "newest", "open_version", "promote", "rollback", "stamp"]
+__all__ = ["configured", "fresh", "judge", "newest", "newest_sound", "open_version", "promote", "rollback", "stamp"]
 
 
 def stamp(moment: datetime) -> str:
@@ -25,6 +26,22 @@ def stamp(moment: datetime) -> str:
 def open_version(place: Place, name: str, number: int) -> OpenBundle:
     """Verify, try in a child and load a version."""
     return open_bundle(place.blobs, place.store.version(name, number).digest)
+
+
+def newest_sound(place: Place, versions: Sequence[VersionRecord]) -> OpenBundle:
+    """The newest of these versions that opens: one that was spoilt must not stop the next from being made.
+
+    Raises:
+        Refused: ``check.altered`` or ``check.opens`` of the newest, if none opens.
+    """
+    first: Refused | None = None
+    for version in reversed(versions):
+        try:
+            return open_bundle(place.blobs, version.digest)
+        except Refused as error:
+            first = first or error
+    assert first is not None
+    raise first
 
 
 def configured(place: Place, name: str, recipe: Recipe) -> tuple[Recipe, ModelSettings]:
@@ -127,10 +144,19 @@ def promote(place: Place, name: str, number: int, *, to: str, dry_run: bool = Fa
     """Move a pointer to a version whose gates passed, judged freshly if they are not fresh.
 
     Raises:
-        Refused: ``check.gate`` with the verdicts; ``check.altered`` or ``check.opens`` if the bundle is not
-            sound; ``check.moved`` if the world changed meanwhile. Nothing has moved then.
+        Refused: ``check.gate`` with the verdicts; ``check.doctor`` if the log is not sound; ``check.altered`` or
+            ``check.opens`` if the bundle is not; ``check.moved`` if the world changed meanwhile. Nothing moved then.
     """
     store = place.store
+    unsound = [c for c in store.check() if not c["passed"]]
+    if unsound:
+        raise Refused(
+            "check.doctor",
+            f"{name}@{number} may not go {to}: the workspace's log is not sound",
+            found="; ".join(f"{c['name']}: {c['what']}" for c in unsound),
+            do="ambidex doctor",
+            data={"model": name, "version": number, "was": getattr(store.model(name), to), "event": None},
+        )
     opened = open_version(place, name, number)
     material, _, _ = newest(place, name, opened.recipe)
     judgement = store.judgement(name, number)

@@ -11,6 +11,7 @@ from ambidex.bundle.open import OpenBundle
 from ambidex.bundle.seal import seal
 from ambidex.data.fingerprint import new_rows
 from ambidex.delivery import release
+from ambidex.delivery.material import Material
 from ambidex.delivery.train import ELSEWHERE, run_key, train
 from ambidex.errors import NotFound
 from ambidex.ports import Place
@@ -67,19 +68,18 @@ def _step(place: Place, name: str) -> Step:
         raise NotFound("data.no-version", f"{name} has no version yet", do=f"ambidex package answer/1 --name {name}")
     # A trial on another table says nothing of which of the model's own rows are new.
     own = [v for v in versions if not v.key.startswith(f"{ELSEWHERE}:")] or versions
-    latest = release.open_version(place, name, own[-1].number)
+    latest = release.newest_sound(place, own)
     material, recipe, state = release.newest(place, name, latest.recipe)
     same = [v for v in own if v.data == material.manifest.fingerprint]
     if same:
-        return _known(place, same[-1])
+        made_here = [v for v in same if v.key == run_key(material.manifest, recipe)]
+        return _known(place, made_here[-1], material) if made_here else _nothing_new(same[-1], material)
     _, settings = release.configured(place, name, recipe)
     fresh = new_rows(material.hashes, np.frombuffer(latest.files["rows.u64"], dtype=np.uint64))
     if fresh < settings.min_labels:
-        young = f"; {material.immature:,} rows are younger than the horizon" if material.immature else ""
-        bare = f"; {material.unlabelled:,} rows have no label" if material.unlabelled else ""
         return Step(
             "waiting",
-            f"{fresh:,} of {settings.min_labels:,} new matured labels{young}{bare}",
+            f"{fresh:,} of {settings.min_labels:,} new matured labels{_left_out(material)}",
             missing={"labels": settings.min_labels - fresh, "have": fresh, "need": settings.min_labels},
         )
     live: OpenBundle | None = None if state.live is None else release.open_version(place, name, state.live)
@@ -95,18 +95,27 @@ def _step(place: Place, name: str) -> Step:
     return _judged(place, version)
 
 
-def _known(place: Place, version: VersionRecord) -> Step:
+def _known(place: Place, version: VersionRecord, material: Material) -> Step:
     """The data has a version already: finish what a crash left, or say that nothing is new."""
     judgement = place.store.judgement(version.model, version.number)
     if version.number > 1 and judgement is None:
         return _judged(place, version)
     if judgement is not None and judgement.passed and _unmoved(place, version):
         return _moved(place, version, judgement)
+    return _nothing_new(version, material)
+
+
+def _nothing_new(version: VersionRecord, material: Material) -> Step:
     return Step(
         "nothing-new",
-        f"nothing new: {version.ref} was trained on these rows",
+        f"nothing new: {version.ref} was trained on these rows{_left_out(material)}",
         missing={"rows": "no row that no version has seen"},
     )
+
+
+def _left_out(material: Material) -> str:
+    young = f"; {material.immature:,} rows are younger than the horizon" if material.immature else ""
+    return young + (f"; {material.unlabelled:,} rows have no label" if material.unlabelled else "")
 
 
 def _judged(place: Place, version: VersionRecord) -> Step:

@@ -82,15 +82,16 @@ def log_payloads(scored: Scored, *, schema: Schema, model: str, version: int, at
         }  # fmt: skip
 
 
-def check_out(out: str | Path, sources: Sequence[str] = ()) -> Path:
+def check_out(out: str | Path, sources: Sequence[str] = (), *, data: Sequence[Path] = ()) -> Path:
     """The output path, before any work is done for it; what killed processes left beside it is removed.
 
     Args:
         out: As given.
         sources: Files that the scores are made from.
+        data: Where models look for their rows.
 
     Raises:
-        UsageError: Neither .csv nor .parquet, or a file that is scored.
+        UsageError: Neither .csv nor .parquet, a file that is scored, or one in a folder of training rows.
         DataError: ``data.no-out-folder``.
     """
     path = Path(out)
@@ -110,10 +111,18 @@ def check_out(out: str | Path, sources: Sequence[str] = ()) -> Path:
         )
     if path.is_dir():
         raise DataError("data.not-a-file", f"{path} is a folder", where="--out", do="--out scores.parquet")
-    if path.exists() and any(os.path.samefile(path, source) for source in sources if Path(source).exists()):
+    if path.exists() and any(path.samefile(source) for source in sources if Path(source).exists()):
         raise UsageError(
             "usage.value", f"{path} is the table that is scored", where="--out", do=f"--out scores{path.suffix.lower()}"
         )
+    for folder in data:
+        if folder.is_dir() and path.resolve().is_relative_to(folder.resolve()):
+            raise UsageError(
+                "usage.value",
+                f"{path} would lie among the rows that a model is trained on, and the next retraining would read it",
+                where="--out",
+                do=f"--out {path.name}",
+            )
     for left in path.parent.glob(f".{glob.escape(path.name)}.*-*.tmp"):
         process = left.name.removeprefix(f".{path.name}.").partition("-")[0]
         if process.isdigit() and not running(int(process)):
@@ -125,13 +134,16 @@ def check_out(out: str | Path, sources: Sequence[str] = ()) -> Path:
 def written_scores(scored: Scored, schema: Schema, path: Path) -> Iterator[Callable[[], None]]:
     """id, declared key and entity, prediction, probability_LABEL per class, in the order of the input.
 
+    A key that is called ``id`` keeps its name, and ours is ``prediction_id`` then.
+
     The rows lie on the disk when the block begins, under a name of their own; the block's caller puts them
     in place, when the log has them too. Without that call nothing is left.
     """
     from pyarrow import csv, parquet
 
-    data: dict[str, Any] = {"id": scored.ids}
-    data |= {name: pa.array(list(scored.riders[name]), pa.string()) for name in scored.riders if name != schema.time}
+    given = {name: pa.array(list(scored.riders[name]), pa.string()) for name in scored.riders if name != schema.time}
+    # The table's own key keeps its name where it is called `id` too: people join by it.
+    data: dict[str, Any] = {"prediction_id" if "id" in given else "id": scored.ids, **given}
     if schema.task == "binary":
         negative, positive = schema.classes
         data["prediction"] = [positive if p >= 0.5 else negative for p in scored.scores]

@@ -68,7 +68,7 @@ def prototype_of(source: Any, store: Store) -> Recipe:
 
 
 def settings_of(recipe: Recipe, name: str, settings: Settings) -> ModelSettings:
-    """What ``[models.NAME]`` will say of a recipe.
+    """What ``[models.NAME]`` says of a recipe, or will say.
 
     Raises:
         DataError: ``data.config`` if the file says something else of this name already.
@@ -89,7 +89,7 @@ def settings_of(recipe: Recipe, name: str, settings: Settings) -> ModelSettings:
             where="ambidex.toml",
             do=f"choose another --name, or mend [models.{name}]",
         )
-    return mine
+    return mine if there is None else there
 
 
 def _unreadable(source: Any) -> UsageError:

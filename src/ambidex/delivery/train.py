@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ from ambidex.bundle.columns import columns_of, rows_of
 from ambidex.bundle.open import load_scorer
 from ambidex.bundle.reference import make_reference
 from ambidex.delivery.material import Material, outcome
-from ambidex.errors import DataError
+from ambidex.errors import DataError, did_you_mean
 from ambidex.ports import Scorer
 from ambidex.records import DataManifest, Recipe, Schema, canonical, digest
 from ambidex.stats.discrimination import delong
@@ -64,7 +65,8 @@ def train(material: Material, recipe: Recipe, *, at_least: Schema | None = None)
         at_least: The live version's schema: what its callers may send, this version accepts too.
 
     Raises:
-        DataError: ``data.too-few-rows`` if one side of the split is empty or has one class;
+        DataError: ``data.no-label`` if the labels are written otherwise than the live version knows them;
+            ``data.too-few-rows`` if one side of the split is empty or has one class;
             ``data.target-constant`` if there is nothing to learn.
     """
     fit_rows = material.table.take(~material.held_out)
@@ -83,6 +85,7 @@ def train(material: Material, recipe: Recipe, *, at_least: Schema | None = None)
             f"{recipe.target} has one value in all {len(y_fit)} training rows, so there is nothing to learn",
             where=material.table.name,
         )
+    _same_labels(material, recipe, at_least)
     model = _widened(fit_additive(fit_rows, recipe), at_least)
     scorer = load_scorer(model)
     columns, _ = columns_of(test_rows, scorer.schema.relaxed())
@@ -130,6 +133,35 @@ def train(material: Material, recipe: Recipe, *, at_least: Schema | None = None)
         "high": evaluation["high"],
     }
     return Trained(files=files, scorer=scorer, evaluation=evaluation, summary=summary)
+
+
+def _same_labels(material: Material, recipe: Recipe, at_least: Schema | None) -> None:
+    """A label that nobody has seen would silently count as "no"."""
+    if recipe.task != "binary":
+        return
+    table = material.table
+    labels = Counter(str(v) for v in table.text(recipe.target))
+    known = at_least.classes if at_least is not None and at_least.target == recipe.target else ()
+    where = f"{table.name}, column {recipe.target}"
+    found = ", ".join(f"{label} ({n:,})" for label, n in labels.most_common(6))
+    if str(recipe.positive) not in labels:
+        raise DataError(
+            "data.no-label",
+            f"no row of {table.name} says {recipe.positive!r} in {recipe.target}"
+            f"{did_you_mean(str(recipe.positive), labels)}",
+            where=where,
+            found=found,
+            do="write the labels as before, or mend `positive` in ambidex.toml",
+        )
+    new = sorted(labels.keys() - set(known))
+    if known and known[1] == recipe.positive and known[0] != f"not {recipe.positive}" and new:
+        raise DataError(
+            "data.no-label",
+            f"{new[0][:60]!r} in {recipe.target} is no label that the model knows{did_you_mean(new[0], known)}",
+            where=where,
+            found=f"{found}; the model knows {' and '.join(known)}",
+            do="write the labels as before",
+        )
 
 
 def losses(y: NDArray[Any], scores: NDArray[Any], task: str, *, spread: float) -> NDArray[np.float64]:

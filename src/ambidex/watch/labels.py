@@ -116,6 +116,8 @@ def _checked(table: Table, schema: Schema, column: str, row: int, value: str) ->
     if schema.task == "binary":
         if value in schema.classes:
             return value
+        if schema.classes[0] == f"not {schema.classes[1]}":
+            return schema.classes[0]  # trained on one label against all others together
         raise DataError(
             "data.no-label",
             f"{value[:60]!r} in {column} is no class of the model{did_you_mean(value, schema.classes)}",
