@@ -36,7 +36,7 @@ __all__ = [
     "digest",
 ]
 
-NAME = re.compile(r"[a-z0-9_-]{1,64}")
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 POINTERS = ("live", "staging", "shadow", "canary", "candidate", "previous")
 
 
@@ -68,7 +68,7 @@ def check_name(name: str) -> str:
         raise UsageError(
             "usage.name",
             f"{str(name)[:80]!r} is not a name for a model",
-            found=f"allowed are a-z, 0-9, _ and -, 1 to 64 of them: {NAME.pattern}",
+            found=f"allowed are a-z, 0-9, _ and -, 1 to 64 of them, a letter or digit first: {NAME.pattern}",
             do="--name churn",
         )
     return name

@@ -10,7 +10,7 @@ import pytest
 
 from ambidex import cli
 from ambidex.cli.verbs import VERBS
-from ambidex.errors import CODES, DataError, EnvironmentProblem, NotFound, Refused
+from ambidex.errors import CODES, DataError, EnvironmentProblem, NotFound, Refused, UsageError
 from ambidex.report.answer import Answer, Caution, Check, Finding, Recommendation, Result
 from ambidex.stats import laws
 from ambidex.stats.claim import Claim, decide
@@ -396,9 +396,10 @@ def test_results_show_lines_warnings_and_what_next(run):
 
 def test_the_demo_prints_each_step_when_it_has_happened(run, capsys):
     def demo(table, *, target, folder, say, at):
-        assert capsys.readouterr().out.startswith("ambidex 0.1.0  one run")
+        assert capsys.readouterr().out == ""
         say("✓", "data", "7,043 rows", 0.42)
-        assert capsys.readouterr().out == "✓  data        7,043 rows  0.4 s\n"
+        out = capsys.readouterr().out
+        assert out.startswith("ambidex 0.1.0  one run") and out.endswith("\n✓  data        7,043 rows  0.4 s\n")
         say("▲", "", "left out duration", None)
         return Result(verb="demo", data={}, lines=(("✓", "Done in 19 s."),), next=("ambidex next",))
 
@@ -454,3 +455,22 @@ def test_examples_parse(run):
             program, *words = shlex.split(example)
             if program == "ambidex" and verb.name != "help":
                 assert run(words).code == 0, example
+
+
+def test_a_wrong_name_is_mended_where_it_was_typed(run):
+    wrong = UsageError("usage.name", "'../x' is not a name for a model", do="--name churn")
+    assert one_document(run("train ../x --json", train=wrong).out)["error"]["do"] == "ambidex models ls"
+    wrong = UsageError("usage.name", "'../x' is not a name for a model", do="--name churn")
+    said = one_document(run("package answer/1 --name ../x --json", package=wrong).out)
+    assert said["error"]["do"] == "ambidex package answer/1 --json --name churn"
+
+
+def test_a_folder_that_is_not_there_is_not_where_to_go(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = one_document(run("-C nowhere status --json").out)["error"]
+    assert said["do"] == "ambidex init nowhere"
+
+
+def test_a_demo_that_cannot_start_leaves_stdout_empty(run):
+    done = run("demo t.csv --target nope", demo=NotFound("data.no-column", "no column `nope` in t.csv"))
+    assert done.code == 3 and done.out == ""

@@ -56,7 +56,7 @@ def placed(line: str, start: str | None) -> str:
     >>> placed("ambidex report answer/1", "churn")
     'ambidex -C churn report answer/1'
     """
-    if start is None or not line.startswith("ambidex ") or " -C " in line:
+    if start is None or not line.startswith("ambidex ") or " -C " in line or line.startswith("ambidex help "):
         return line
     return f"ambidex -C {shlex.quote(start)} {line.removeprefix('ambidex ')}"
 
@@ -144,6 +144,8 @@ def _suggest(error: AmbidexError, argv: Sequence[str]) -> None:
                 error.do = line
                 return
     do = error.do or ""
+    if error.code == "usage.name" and "--name" not in " ".join(argv):
+        error.do = do = "ambidex models ls"
     if not do.startswith("--"):
         return
     try:

@@ -37,6 +37,7 @@ class Run:
         self.settings = Settings()
         self.verb = ""
         self.exit = 0
+        self.titled = False
         # Known before parsing, so that a usage error is one JSON document as well.
         options = self.words[: self.words.index("--")] if "--" in self.words else self.words
         self.json = "--json" in options
@@ -93,7 +94,6 @@ class Run:
             return nullcontext()
         if verb == "demo":
             said["say"] = None if quiet else self._step
-            self._title()
             return nullcontext()
         return Waiting(verb, None if quiet else sys.stderr)
 
@@ -111,6 +111,9 @@ class Run:
 
     def _step(self, mark: str, name: str, text: str, seconds: float | None) -> None:
         """A step of the demo has happened. With --json stdout is for the document."""
+        if not self.titled:
+            self.titled = True
+            self._title()
         self._blocks([render.Step(mark, name, text, seconds)], sys.stderr if self.json else sys.stdout)
 
     def _help(self, code: str | None) -> None:
@@ -173,7 +176,8 @@ class Run:
 
     def _fail(self, raised: BaseException) -> None:
         error = completed(as_ours(raised, self.words, self._named()), self.words)
-        error.do = placed(error.do or "", self.settings.start)
+        if error.where != "option -C":
+            error.do = placed(error.do or "", self.settings.start)
         self.exit = exit_code(error)
         if self.debug:
             traceback.print_exception(raised, file=sys.stderr)

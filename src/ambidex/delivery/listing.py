@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -99,9 +98,9 @@ def diff_versions(place: Place, reference: str, other: str) -> Result:
         ("✓", f"{records[0].ref} and {records[1].ref}: {what} data"),
         (" ", f"data       {records[0].data} | {records[1].data}"),
         (" ", f"code       {records[0].code} | {records[1].code}"),
-        (" ", f"schema     {json.dumps(data['schema'], ensure_ascii=False)}"),
-        (" ", f"figure     {a.evaluation['value']} | {b.evaluation['value']}"),
-        (" ", f"decisions  {changed['decisions']} of {changed['rows']} held-out rows differ"),
+        (" ", f"schema     {_in_words(data['schema'])}"),
+        (" ", f"figure     {a.evaluation['metric']} {a.evaluation['value']:.4g} | {b.evaluation['value']:.4g}"),
+        (" ", f"decisions  {_differ(changed)}"),
     ]
     return Result(verb="models", data=data, lines=tuple(lines))
 
@@ -153,6 +152,16 @@ def _changed(a: OpenBundle, mine: Any, theirs: Any, rows: int) -> dict[str, Any]
     gap = np.abs(mine - theirs)
     flips = (mine >= 0.5) != (theirs >= 0.5) if a.schema.task == "binary" else gap > 0
     return {"rows": rows, "decisions": int(flips.sum()), "largest": float(gap.max(initial=0.0))}
+
+
+def _differ(changed: dict[str, Any]) -> str:
+    if changed["decisions"] is None:
+        return f"cannot be compared: {changed['why']}"
+    return f"{changed['decisions']:,} of {changed['rows']:,} held-out rows differ, largest gap {changed['largest']:.3g}"
+
+
+def _in_words(schema: Any) -> str:
+    return "; ".join(f"{what} {', '.join(names)}" for what, names in schema.items() if names) or "the same"
 
 
 def _pair(records: list[VersionRecord], of: Any) -> dict[str, Any]:

@@ -81,6 +81,7 @@ def acknowledge(place: Watched, model: str, identity: str) -> dict[str, Any]:
         EnvironmentProblem: ``env.busy`` if a pass runs that does not end.
     """
     known = place.store.model(model)
+    _owner(_document(place, model), model, identity)  # a refusal changes nothing, not even a lease
     lease = _wait_for_lease(place, model)
     try:
         return _acknowledged(place, model, identity, known.live)
@@ -100,17 +101,23 @@ def _wait_for_lease(place: Watched, model: str) -> int:
     return lease
 
 
+def _owner(document: Mapping[str, Any], model: str, identity: str) -> str:
+    """The version that an open alert is about."""
+    for version, state in document["versions"].items():
+        if any(alert["id"] == identity for alert in state["alerts"]):
+            return str(version)
+    there = [a["id"] for a in document["alerts"]]
+    raise NotFound(
+        "data.no-alert",
+        f"no alert {identity[:60]} of {model} is open",
+        found=f"open: {', '.join(there)}" if there else "none is open",
+        do=f"ambidex monitor {model} --ack {there[0]}" if there else f"ambidex monitor {model}",
+    )
+
+
 def _acknowledged(place: Watched, model: str, identity: str, live: int | None) -> dict[str, Any]:
     document = _document(place, model)
-    owner = next((v for v, s in document["versions"].items() if any(a["id"] == identity for a in s["alerts"])), None)
-    if owner is None:
-        there = [a["id"] for a in document["alerts"]]
-        raise NotFound(
-            "data.no-alert",
-            f"no alert {identity[:60]} of {model} is open",
-            found=f"open: {', '.join(there)}" if there else "none is open",
-            do=f"ambidex monitor {model} --ack {there[0]}" if there else f"ambidex monitor {model}",
-        )
+    owner = _owner(document, model, identity)
     state = incidents.acknowledge(document["versions"][owner], identity, now=place.clock())
     bundle = _bundle(place, model, int(owner))
     if bundle is not None:
