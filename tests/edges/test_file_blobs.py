@@ -180,5 +180,4 @@ def test_no_call_that_changes_a_disk_goes_past_its_points():
     assert calls(tree) == {
         "sync_folder: os.open",  # opens a folder for reading
         "replace: temp.unlink",  # cleans up after a refusal; a kill there leaves what sweep() takes
-        "put: self.folder.mkdir",  # the blobs folder itself, empty
     }

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from ambidex.edges.sql import SqlStore
-from ambidex.errors import Refused
+from ambidex.errors import EnvironmentProblem, Refused
 from ambidex.testing import HandClock, judge, promote, register
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
@@ -197,6 +197,50 @@ def test_forks_while_threads_write(tmp_path):
     who = [e.by for e in store.events(verbs=("serve",))]
     assert (who.count("thread"), who.count("child")) == (sum(counts), 50)
     assert all(c["passed"] for c in store.check())
+    store.close()
+
+
+def test_a_fork_during_the_first_opening(tmp_path):
+    """A child that inherits SQLite in the middle of an opening would wait for locks that nobody holds."""
+    for round_ in range(10):
+        folder = tmp_path / str(round_)
+        folder.mkdir()
+        store = store_at(folder)
+        with ThreadPoolExecutor(3) as pool:
+            writers = [pool.submit(registrations, store, who, 2) for who in range(3)]
+            time.sleep(0.002 * round_)
+            given = in_processes(1, lambda n, store=store: registrations(store, 9, 2))
+            all_there(store, [*given, *(w.result() for w in writers)])
+        store.close()
+
+
+def test_a_child_forked_while_another_thread_is_at_work_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr("ambidex.edges.sql_open._FORK_WAIT_S", 0.05)
+    store = store_at(tmp_path)
+    store.append(verb="init")
+    inside, go = threading.Event(), threading.Event()
+
+    def slow() -> None:
+        with store._database.reading():
+            inside.set()
+            go.wait(20)
+
+    def code(n: int) -> list[str]:
+        codes = []
+        for one in (store, store_at(tmp_path)):
+            try:
+                one.models()
+            except EnvironmentProblem as error:
+                codes.append(error.code)
+        return codes
+
+    thread = threading.Thread(target=slow)
+    thread.start()
+    inside.wait()
+    assert in_processes(1, code) == [["env.child", "env.child"]]
+    go.set()
+    thread.join()
+    assert in_processes(1, code) == [[]]
     store.close()
 
 

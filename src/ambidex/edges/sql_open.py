@@ -66,7 +66,6 @@ class Database:
         self._threads = FairLock()
         self._processes = FileLock((self.path.parent if self.path else Path()) / "lock")
         self._gate = Gate()
-        self._unsafe = False
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -80,13 +79,14 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """The only writer's connection, in one transaction: committed at the end, or nothing was done."""
-        self._engine_now()  # makes the tables under the lock that is taken next
+        with self._gate.inside():  # an opening is SQLite at work too: no fork during it
+            self._engine_now()  # makes the tables, under the lock that is taken next
         with self._alone(), self._gate.inside(), self._in_our_words():
             with self._connect() as connection, connection.execution_options(ambidex_write=True).begin():
                 whole = self._whole(connection)
                 yield connection
                 end = connection.execute(select(t.chain.c.seq, t.chain.c.hash)).first()
-            if whole and end is not None:
+            if whole and end is not None and end.seq:
                 self._tie(int(end.seq), str(end.hash))
             self._checkpoint(at_least=_CHECKPOINT_BYTES)
 
@@ -108,6 +108,7 @@ class Database:
             self._checkpoint(at_least=1)
             self._engine.dispose()
             self._engine = None
+            self._farewell.detach()
 
     # --- engine ---------------------------------------------------------------------------
 
@@ -117,7 +118,7 @@ class Database:
             yield connection
 
     def _engine_now(self) -> Engine:
-        if self._unsafe:
+        if self.path is not None and str(self.path.absolute()) in _unsafe:
             raise EnvironmentProblem(
                 "env.child",
                 "this process was forked while another thread used the workspace",
@@ -131,6 +132,9 @@ class Database:
                     with self._in_our_words():
                         engine = self._open()
                     self._engine = engine
+                    # A connection that waits for the garbage collector would be open at the next fork.
+                    self._farewell = weakref.finalize(self, engine.dispose)
+                    self._farewell.atexit = False
         return engine
 
     def _open(self) -> Engine:
@@ -219,7 +223,7 @@ class Database:
         A database that is restored, swapped, or loses the end of its write-ahead log to a flipped bit is
         sound in itself; only something outside it can tell that events are gone.
         """
-        if self.path is not None:
+        if self.path is not None and self.anchor() != (seq, head):
             with suppress(OSError):  # the event is committed, and the next one writes it again
                 self.disk.replace(self.path.parent / "head", f"{seq} {head}\n".encode(), durable=False)
 
@@ -398,31 +402,33 @@ def _busy(where: str) -> EnvironmentProblem:
 
 
 _opened: weakref.WeakSet[Database] = weakref.WeakSet()
-_empty_at_fork: dict[int, bool] = {}
+_unsafe: set[str] = set()  # files that another thread used while this process was forked off
+_busy_at_fork: set[str] = set()
 
 
 def _before_fork() -> None:
     for database in list(_opened):
-        empty = database._gate.shut(_FORK_WAIT_S)
-        _empty_at_fork[id(database)] = empty
-        if empty and database._engine is not None:
-            database._engine.dispose()
+        if database._gate.shut(_FORK_WAIT_S):
+            if database._engine is not None:
+                database._engine.dispose()
+        elif database.path is not None:
+            _busy_at_fork.add(str(database.path.absolute()))
 
 
 def _after_fork_in_parent() -> None:
     for database in list(_opened):
         database._gate.open()
-    _empty_at_fork.clear()
+    _busy_at_fork.clear()
 
 
 def _after_fork_in_child() -> None:
+    _unsafe.update(_busy_at_fork)
+    _busy_at_fork.clear()
     for database in list(_opened):
         database._processes.close()
         if database._engine is not None:
             database._engine.dispose(close=False)
         database._reset()
-        database._unsafe = not _empty_at_fork.get(id(database), True)
-    _empty_at_fork.clear()
 
 
 os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
