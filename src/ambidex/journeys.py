@@ -321,8 +321,9 @@ def rollback(name: str, *, to: int | str | None = None, dry_run: bool = False, a
         verb="rollback",
         data={"model": name, "version": target, "was": was, "event": event.seq if event else None},
         lines=(("✓", f"would be done: {text}" if dry_run else text),),
-        next=(f"ambidex resume {name}",),
-    )
+        next=(f"ambidex rollback {name}" + (f" --to {to}" if to is not None else "") if dry_run
+              else f"ambidex resume {name}",),
+    )  # fmt: skip
 
 
 def serve(

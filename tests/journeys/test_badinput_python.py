@@ -163,3 +163,13 @@ def test_package_takes_what_prototype_gives(here: Path) -> None:
     judged = amb.models("log", "churn").events[-1]
     assert judged["verb"] == "judge"
     assert "gates supported" in judged["because"]
+
+
+def test_a_dry_run_names_the_command_that_does_it(here: Path) -> None:
+    amb.package(amb.drivers(frame(400), target="churned"), name="churn")
+    amb.promote("churn@1", to="live")
+    amb.train("churn")
+    amb.promote("churn@2", to="live")
+    said = amb.rollback("churn", dry_run=True)
+    assert (said.version, said.event, said.next) == (1, None, ("ambidex rollback churn",))
+    assert amb.status().models[0]["live"] == 2
