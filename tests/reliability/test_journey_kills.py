@@ -152,9 +152,9 @@ def watched(folder: Path, step: Callable[[str], None]) -> None:
                 inside = False
 
     def audit(event: str, args: tuple[Any, ...]) -> None:
-        if event in CHANGES or (event == "open" and args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)):
-            if str(args[0]).startswith(str(folder)):
-                hook(f"{event} {args[0]}")
+        changes = event in CHANGES or (event == "open" and args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
+        if changes and str(args[0]).startswith(str(folder)):
+            hook(f"{event} {args[0]}")
 
     sys.addaudithook(audit)
     journeys.open_workspace = lambda at: open_workspace(at, hook=hook)  # type: ignore[assignment]

@@ -161,7 +161,7 @@ class _Number:
 def _expit(x: float) -> float:
     if x >= 0:
         return 1.0 / (1.0 + math.exp(-x if x < CLIP else -CLIP))
-    e = math.exp(x if x > -CLIP else -CLIP)
+    e = math.exp(-CLIP if x <= -CLIP else x)  # asked this way round, NaN stays NaN and is refused
     return e / (1.0 + e)
 
 
