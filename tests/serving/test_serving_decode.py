@@ -200,3 +200,15 @@ def test_serving_needs_none_of_the_heavy_packages() -> None:
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_column_whose_name_holds_quotes_is_decoded_all_the_same() -> None:
+    names = ('na"me "q"', "back\\slash", "tab\there", "plain")
+    schema = Schema(columns=tuple(Column(name=n, type="float") for n in names), target="y", task="binary", key='i"d')
+    decoder = RowDecoder(schema)
+    row = dict.fromkeys(names, 1.5)
+    body = json.dumps({"rows": [{**row, 'i"d': 7}]}).encode()
+    assert decoder.decode(body) == ([row], [{'i"d': "7"}])
+    with pytest.raises(AmbidexError) as caught:
+        decoder.decode(json.dumps({**row, "plain": "x"}).encode())
+    assert caught.value.code == "http.type"

@@ -55,6 +55,7 @@ _MEANT = {
     "unknown field": "http.column-unknown",
 }
 """What msgspec's words mean."""
+UNNAMEABLE = re.compile(r'["\\\x00-\x1f]')
 _POSITION = re.compile(r"\(byte (\d+)\)")
 
 
@@ -89,8 +90,15 @@ class RowDecoder:
         labels = {name: f"c{i}" for i, name in enumerate([*kinds, *extra])}
         fields: list[Any] = [(labels[n], k) for n, k in kinds.items()]
         fields += [(labels[r], Annotated[str, Meta(max_length=TEXT)] | int | float | None, None) for r in extra]
+        # msgspec cannot carry a quote, a backslash or a control character in a field's name; such a model is
+        # decoded by the slow way alone.
+        self._fast = not any(UNNAMEABLE.search(name) for name in labels)
         row: Any = msgspec.defstruct(
-            "Row", fields, rename={v: k for k, v in labels.items()}, forbid_unknown_fields=True, gc=False
+            "Row",
+            fields,
+            rename={v: k for k, v in labels.items()} if self._fast else None,
+            forbid_unknown_fields=True,
+            gc=False,
         )
         body: Any = msgspec.defstruct(
             "Body", [("rows", Annotated[list[row], Meta(max_length=limit)])], forbid_unknown_fields=True
@@ -108,6 +116,8 @@ class RowDecoder:
                 ``http.column-missing``, ``http.column-unknown``, ``http.type``, ``http.range``,
                 ``data.null`` (422).
         """
+        if not self._fast:
+            return self._explain(body)
         try:
             return self._plain(self._body.decode(body).rows)
         except NOT_DECODED as error:
@@ -233,6 +243,8 @@ class RowDecoder:
 
     def _typed_path(self, body: bytes) -> str:
         """Where the decoder for the schema stopped: ``$.rows[0].age``."""
+        if not self._fast:
+            return ""
         try:
             self._body.decode(body)
         except NOT_DECODED as error:
