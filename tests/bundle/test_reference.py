@@ -135,3 +135,11 @@ def test_blanks_of_a_real_table_are_missing() -> None:
     entry = make_reference(telco, of)["columns"]["TotalCharges"]
     assert entry["counts"][-1] == 11
     assert sum(entry["counts"]) == 7_043
+
+
+def test_a_value_that_many_rows_share_is_named() -> None:
+    values = np.where(np.arange(3000) < 2900, 999.0, np.arange(3000) % 20)
+    entry = number_entry(values)
+    names = labels_of(entry)
+    assert "below 999" in names
+    assert names[-2:] == ["above 999", "missing"] or "exactly 999" in names

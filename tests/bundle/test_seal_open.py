@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+
 from ambidex.bundle.open import open_bundle, replay, try_in_child
 from ambidex.bundle.seal import read_manifest, seal, verify
 from ambidex.errors import Refused

@@ -79,7 +79,7 @@ def test_before_the_first_prediction() -> None:
     state, report = run(then, of, new_state(1), Arrivals())
     assert state == new_state(1) | {"limits": [0.02, 0.02]}
     assert report.columns == []
-    assert report.text == "no prediction has been logged yet"
+    assert report.text == "no prediction by @1 has been logged yet"
 
 
 def test_order_within_a_look_does_not_matter() -> None:

@@ -159,12 +159,22 @@ def slots(entry: Entry) -> list[str]:
 def labels_of(entry: Entry) -> list[str]:
     """What each count is of, in words."""
     if entry["kind"] == "number":
-        edges = [f"{e:.6g}" for e in entry["edges"]]
-        return [f"up to {e}" for e in edges] + [f"above {edges[-1]}" if edges else "any number", "missing"]
+        edges = list(entry["edges"])
+        names = [_cell_name(e, edges[i - 1] if i else None, *edges[i + 1 : i + 2]) for i, e in enumerate(edges)]
+        return [*names, f"above {edges[-1]:.6g}" if edges else "any number", "missing"]
     levels = list(entry["levels"])
     for name in (["other"] if entry["others"] else []) + ["never seen", "missing"]:
         levels.append(f"({name})" if name in levels else name)
     return levels
+
+
+def _cell_name(edge: float, before: float | None, after: float | None = None) -> str:
+    """A cell in words; a value that many rows share is a cell of its own, cut just below it."""
+    if after is not None and math.nextafter(edge, math.inf) == after:
+        return f"below {after:.6g}"
+    if before is not None and math.nextafter(before, math.inf) == edge:
+        return f"exactly {edge:.6g}"
+    return f"up to {edge:.6g}"
 
 
 def cells_of(entry: Entry, values: Sequence[Any] | NDArray[Any]) -> Ints:

@@ -210,7 +210,7 @@ def rollback(place: Place, name: str, *, to: int | None, dry_run: bool = False) 
     """
     state = place.store.model(name)
     earlier = [v for v in state.passed if v != state.live]
-    target = to if to is not None else (earlier[-1] if earlier else None)
+    target = to if to is not None else state.previous
     if target is not None:
         place.store.version(name, target)
     if state.live is None or target is None or target not in earlier:

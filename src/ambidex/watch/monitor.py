@@ -358,7 +358,7 @@ def _text(
     loss: Mapping[str, Any] | None,
 ) -> str:
     if not state["rows"]:
-        return "no prediction has been logged yet"
+        return f"no prediction by @{state['version']} has been logged yet"
     pages = sorted((a for a in alerts if a["level"] == "page"), key=lambda a: a["kind"] != "harm")
     parts = []
     if pages:

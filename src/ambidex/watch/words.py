@@ -108,7 +108,16 @@ def move(
         pair = number(before[which]), number(new[which])
         if pair[0] != pair[1]:
             return f"{name} {pair[0]} → {pair[1]}"
-    return f"median {number(before[1])} as before"
+    return _cell_that_moved(entry, now, then)
+
+
+def _cell_that_moved(entry: Mapping[str, Any], now: ArrayLike, then: ArrayLike) -> str:
+    """The stretch of values whose share changed most, where the quartiles say nothing."""
+    names = labels_of(entry)
+    shares = [(share(then, i), share(now, i)) for i in range(len(names))]
+    most = max(range(len(names)), key=lambda i: abs(shares[i][1] - shares[i][0]))
+    first, second = percents(*shares[most])
+    return f"{names[most]} {first} → {second}"
 
 
 def _from_cells(entry: Mapping[str, Any], counts: ArrayLike) -> list[float] | None:
