@@ -472,3 +472,73 @@ def test_visits_of_users_need_their_unit() -> None:
             answer = experiment(source, group="arm", metric="x", unit=unit, shares="unknown")
             told[name] += answer.verdicts[0].outcome != "open"
     assert told["rows"] / runs > 0.12 and told["user"] / runs <= 0.05 + 3 * (0.05 * 0.95 / runs) ** 0.5
+
+
+# ---------------------------------------------------------------- numbers that nobody would notice
+
+
+def units(values: Any) -> pa.Table:
+    return pa.table({"arm": np.repeat(list("AB"), len(values) // 2), "y": values})
+
+
+def test_what_adding_up_leaves_is_no_difference() -> None:
+    third = [0.1 + 0.2] * 50 + [0.3] * 50
+    with pytest.raises(DataError, match="same value"):
+        experiment(units(third), group="arm", metric="y")
+    rows = [("AB"[i % 2], i, 0.1) for i in range(300) for _ in range(6 + i % 2)]
+    by_unit = pa.table(dict(zip(("arm", "who", "y"), map(list, zip(*rows, strict=True)), strict=True)))
+    with pytest.raises(DataError, match="same value"):
+        experiment(by_unit, group="arm", metric="y", unit="who")
+    orders = np.random.default_rng(1).integers(1, 9, 200)
+    ratio = pa.table({"arm": ["A", "B"] * 100, "orders": orders, "money": orders * 2.3})
+    with pytest.raises(DataError, match="same in every unit"):
+        experiment(ratio, group="arm", metric="money/orders")
+
+
+def test_lift_does_not_contradict_the_difference() -> None:
+    few = experiment(units([1.0, 2, 3, 4]), group="arm", metric="y")
+    assert [e.kind for e in few.estimates] == ["difference"] and few.verdicts[0].outcome == "open"
+    small = experiment(units([5.0, 6, 7, 8, 9, 8, 9, 10, 11, 12]), group="arm", metric="y")
+    a, b = one(small, "difference").p_value, one(small, "relative").p_value
+    assert a is not None and b is not None and 0.6 < a / b < 1.6
+    need = few.verdicts[0].needed
+    assert need is not None and need > 5
+    exact = experiment(units([1] * 16 + [0] * 4 + [1] * 20), group="arm", metric="y")
+    assert [e.kind for e in exact.estimates] == ["difference"] and exact.verdicts[0].outcome == "open"
+
+
+def test_trials_of_one_unit_are_not_independent() -> None:
+    rng = np.random.default_rng(5)
+    n = rng.integers(20, 60, 400)
+    rates = rng.beta(2, 6, 400)
+    yes = rng.binomial(n, rates)
+    source = pa.table({"arm": ["A", "B"] * 200, "who": [f"u{i}" for i in range(400)], "yes": yes, "n": n})
+    alone = one(experiment(source, group="arm", metric="yes/n:share"), "difference")
+    by_unit = experiment(source, group="arm", metric="yes/n:share", unit="who")
+    together = one(by_unit, "difference")
+    assert together.se is not None and alone.se is not None and together.se > 1.8 * alone.se
+    assert together.unit == "share" and "delta" in together.method and "trials" not in codes(by_unit)
+
+
+def test_outcomes_lost_from_one_arm_are_not_strong_evidence() -> None:
+    rng = np.random.default_rng(2)
+    y = rng.normal(5, 1, 2000) + 0.5 * (np.arange(2000) >= 1000)
+    lost = [None if i >= 1000 and i % 2 else float(v) for i, v in enumerate(y)]
+    assert experiment(units(y), group="arm", metric="y").strength == "strong"
+    assert experiment(units(lost), group="arm", metric="y").strength == "some"
+
+
+def test_guardrails_speak_when_the_primary_metric_falls() -> None:
+    rng = np.random.default_rng(3)
+    b = np.arange(2000) >= 1000
+    source = units(rng.normal(5, 1, 2000) - 0.4 * b).append_column("money", pa.array(rng.normal(10, 1, 2000) - b))
+    fell = experiment(source, group="arm", metric="y", guardrail="money:-0.2")
+    assert "but money moved beyond the guardrail" in fell.recommendation.text
+    level = replaced(source, y=rng.normal(5, 1, 2000))
+    same = experiment(level, group="arm", metric="y", margin=0.5, guardrail="money:-0.2")
+    assert same.recommendation.verdict == "do-not-act" and "beyond the guardrail with B" in same.recommendation.text
+
+
+def test_alpha_beyond_what_is_known_is_refused() -> None:
+    with pytest.raises(UsageError, match="smaller"):
+        experiment(table(), group="arm", metric="spend", alpha=1e-17)

@@ -28,6 +28,9 @@ from ambidex.stats.claim import decide
 
 __all__ = ["experiment"]
 
+LEAST_ALPHA = 1e-9
+"""No approximation used here is known to hold further out."""
+
 DESIGN_CAUTIONS = ("srm", "unit", "two-arms", "outliers", "small-cells")
 
 
@@ -52,7 +55,8 @@ def experiment(
         table: Anything ``data.read`` reads; one row per unit, or several with ``unit``.
         group: Column of the arms, labels as the file writes them.
         metric: One SPEC or several primary ones: ``col`` (mean, or share of yes), ``col:mean``, ``col:share``,
-            ``col:count``, ``num/den``, ``num/den:share`` (rows hold counts of yes and of trials).
+            ``col:count``, ``num/den``, ``num/den:share`` (rows hold counts of yes and of trials; the trials of one
+            ``unit`` are not taken as independent).
         control: Label of the baseline arm; picked from the names if None, and said.
         unit: Column of what was randomised; rows are brought together by it. Means and shares enter with the
             mean of a unit's rows, counts with their sum, ratios with both sums.
@@ -125,7 +129,9 @@ def experiment(
     noted = [Caution(str(code), str(text)) for code, text in notes]
     cautions += noted
 
-    strength = _strength(comparisons, firm=not noted and not any(c.code in DESIGN_CAUTIONS for c in cautions))
+    lost = any(not c.passed and c.name.startswith("missing ") for c in checks)
+    firm = not noted and not lost and not any(c.code in DESIGN_CAUTIONS for c in cautions)
+    strength = _strength(comparisons, firm=firm)
     treated = listing([a for a in who.labels if a != base], "or")
     question = f"Does {treated} change {listing([m.label for m in primary])}?"
     looked = "holds at every look" if anytime else "judged at one look"
@@ -177,6 +183,8 @@ def _check_options(group: Any, control: Any, unit: Any, alpha: Any, anytime: Any
             )
     if not 0 < alpha < 1:
         raise UsageError("usage.value", f"alpha {alpha:g} is not between 0 and 1", do="--alpha 0.05")
+    if alpha < LEAST_ALPHA:
+        raise UsageError("usage.value", f"alpha {alpha:g} is smaller than {LEAST_ALPHA:g}", do="--alpha 0.001")
     if margin is not None and not (margin > 0 and math.isfinite(margin)):
         raise UsageError("usage.value", f"margin {margin:g} is not above 0", do="--margin 0.01")
     if not isinstance(anytime, bool):
@@ -281,7 +289,7 @@ def _cautions_of(
                     f"{r.metric.column}:count compares totals of counts.",
                 )
             )
-        if r.metric.kind == "trials":
+        if r.metric.kind == "trials" and unit is None:
             out.append(
                 Caution("trials", f"`{r.metric.label}`: each trial of `{r.metric.per}` was taken as a unit of its own.")
             )

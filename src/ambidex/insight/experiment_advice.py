@@ -107,10 +107,18 @@ def _recommend(
             "do-not-act", f"Keep {control} until it is decided which counts: {arm} has more {more} and less {less}."
         )
     if any(down.values()):
-        arm = next(a for a in arms if down[a])
+        lower = [a for a in arms if down[a]]
+        arm = next((a for a in lower if all(c.verdict.outcome == "supported" for c in held[a])), lower[0])
         less = listing(list(dict.fromkeys(c.reading.metric.label for a in arms for c in down[a])))
         return Recommendation(
-            "do-not-act", f"Keep {control} if more {less} is better; if less is better, {arm} is the better arm."
+            "do-not-act",
+            f"Keep {control} if more {less} is better; if less is better, {arm} is the better arm{_but(held[arm])}.",
+        )
+    broken = [c for c in guarded if c.verdict.outcome == "refuted"]
+    if broken:
+        with_ = listing(list(dict.fromkeys(c.arm for c in broken)))
+        return Recommendation(
+            "do-not-act", f"Keep {control}: {_named(broken)} moved beyond the guardrail with {with_}."
         )
     if margin is not None and all(c.same for c in comparisons):
         bound = Style.of(lead.reading, lead.difference).delta(margin).lstrip("+")
@@ -118,10 +126,20 @@ def _recommend(
             "do-not-act", f"The arms are the same, give or take {bound}: keep {control}, or choose by cost."
         )
     waiting = [c for c in comparisons if c.verdict.outcome == "open" and not c.same]
+    headlined = [c for c in waiting if c is lead] or waiting  # the numbers are those of the headline
+    differ = "differs" if len({c.reading.metric.label for c in waiting}) == 1 else "differ"
     return Recommendation(
         "not-enough-evidence",
-        f"Keep {control} for now: the test does not tell whether {_named(waiting)} differs.{_needed(waiting)}",
+        f"Keep {control} for now: the test does not tell whether {_named(waiting)} {differ}.{_needed(headlined)}",
     )
+
+
+def _but(guards: Sequence[Comparison]) -> str:
+    """What speaks against an arm whose primary metric moved as wanted."""
+    if broken := [c for c in guards if c.verdict.outcome == "refuted"]:
+        return f", but {_named(broken)} moved beyond the guardrail"
+    waiting = [c for c in guards if c.verdict.outcome == "open"]
+    return f", but {_named(waiting)} is not shown to be within the guardrail" if waiting else ""
 
 
 def _named(comparisons: Sequence[Comparison]) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ambidex.data.table import Table
 from ambidex.errors import DataError
 from ambidex.insight.experiment_metrics import Metric, Values, read_values
-from ambidex.stats.compare import Level, mean_level, ratio_level, share_level
+from ambidex.stats.compare import ROUNDING, Level, mean_level, ratio_level, share_level
 from ambidex.stats.summaries import Moments
 
 __all__ = ["Assignment", "Reading", "assign", "codes_of", "read_metric"]
@@ -156,7 +156,8 @@ def _of_column(table: Table, metric: Metric, who: Assignment, read: Values) -> R
     values = sums if metric.kind == "count" or who.unit is None else sums / np.maximum(rows, 1)
     arms = [values[(who.arm == i) & (rows > 0)] for i in range(len(who.labels))]
     _enough(table, metric, who, [len(a) for a in arms])
-    if len({float(a.min()) for a in arms} | {float(a.max()) for a in arms}) == 1:
+    least, most = min(float(a.min()) for a in arms), max(float(a.max()) for a in arms)
+    if most - least <= ROUNDING * max(abs(least), abs(most)):
         raise DataError(
             "data.no-variance",
             f"`{metric.label}` has the same value in every unit",
@@ -192,13 +193,15 @@ def _of_two(table: Table, metric: Metric, who: Assignment, top: Values, bottom: 
         both = ~np.isnan(top.values) & ~np.isnan(bottom.values)
         if not _whole(bottom.values) or (top.values[both] > bottom.values[both]).any():
             raise _misfit(table, metric, bottom.values, "yes and trials are whole numbers, and no more yes than trials")
+    if metric.kind == "trials" and who.unit is None:
         yes = tuple((int(above[k].sum()), int(below[k].sum())) for k in kept)
         if sum(x for x, _ in yes) in (0, sum(n for _, n in yes)):
             raise DataError("data.no-variance", f"`{metric.label}` is all yes or all no", where=table.name)
         return Reading(metric, tuple(share_level(x, n) for x, n in yes), yes, (), missing, unread)
     moments = [Moments.of({"above": above[k], "below": below[k]}) for k in kept]
     levels = tuple(ratio_level(m, "above", "below") for m in moments)
-    if all(level.se == 0 for level in levels) and len({level.value for level in levels}) == 1:
+    values = [level.value for level in levels]
+    if all(level.se == 0 for level in levels) and max(values) - min(values) <= ROUNDING * max(map(abs, values)):
         raise DataError("data.no-variance", f"`{metric.label}` is the same in every unit", where=table.name)
     return Reading(metric, levels, None, (), missing, unread)
 

@@ -243,8 +243,8 @@ def _needed(claim: Claim, e: Estimate) -> int | None:
     se = e.se if e.se is not None else wide / z if z > 0 else math.inf
     if not 0 < se < math.inf or e.n <= 0:
         return None
-    if e.anytime and math.isfinite(wide):
-        z = wide / se  # a sequence is wider than one look's interval
+    if (e.anytime or (e.law is not None and e.law.name == "student")) and math.isfinite(wide):
+        z = wide / se  # a sequence is wider than one look's interval, and so is Student's t with few units
     truth = _truth(claim, e)
     margins = [claim.margin] if claim.relation != "outside" else [claim.margin, -claim.margin]
     gap = min(abs(truth - m) for m in margins)
@@ -256,7 +256,7 @@ def _needed(claim: Claim, e: Estimate) -> int | None:
 
 
 def _margin(claim: Claim) -> str:
-    return f"±{claim.margin:g}" if claim.relation == "outside" else f"{claim.margin:g}"
+    return f"±{claim.margin:g}" if claim.relation == "outside" else _number(claim.margin)
 
 
 def _number(x: float) -> str:

@@ -85,9 +85,9 @@ def newcombe(x1: int, n1: int, x0: int, n0: int, exact_p: float | None = None) -
     return Law("newcombe", (x1, n1, x0, n0) if exact_p is None else (x1, n1, x0, n0, exact_p))
 
 
-def log_normal(log_se: float) -> Law:
-    """Relative difference exp(L) - 1 with L normal: exp(L ± z·log_se) - 1; value is exp(L) - 1."""
-    return Law("log-normal", (log_se,))
+def log_normal(log_se: float, df: float | None = None) -> Law:
+    """Relative difference exp(L) - 1: exp(L ± q·log_se) - 1 with q of the normal, or of Student's t at ``df``."""
+    return Law("log-normal", (log_se,) if df is None else (log_se, df))
 
 
 def logit_normal(logit_se: float) -> Law:
@@ -187,7 +187,8 @@ def bounds(law: Law, value: float, se: float | None, alpha: float) -> tuple[floa
         case "newcombe":
             return _newcombe_bounds(law.args, alpha)
         case "log-normal":
-            z, centre = tail_quantile(alpha), math.log1p(value) if value > -1 else -math.inf
+            z = tail_quantile(alpha) if len(law.args) == 1 else _student_tail(alpha, law.args[1])
+            centre = math.log1p(value) if value > -1 else -math.inf
             return math.expm1(centre - z * law.args[0]), _expm1(centre + z * law.args[0])
         case "log-sequence":
             radius = asymptotic_radius(law.args[0], n=law.args[1], tuned=law.args[2], alpha=alpha)
