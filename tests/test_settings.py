@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from ambidex.errors import UsageError
 from ambidex.settings import FILE, ModelSettings, add_model, duration, read_settings
-
 
 PREPARE = {"kind": "orders", "unit": "who", "time": "day", "value": "money", "horizon_days": 9}
 
@@ -41,6 +41,7 @@ def test_no_durations(text: str) -> None:
         ("[gates]\nmax_age = 'soon'", "no"),
         ("[models.'../x']\ndata = 'd'\ntarget = 'y'", "not a name"),
         ("= 3", "not TOML"),
+        ("[models.m]\ndata = 'd'\ntarget = 'y'\nhorizon = '30d'", "horizon needs time"),
         ("[gates]\nmargin = nan", "between -1 and 1"),
         ("[gates]\nmax_age = '99999999999d'", "hundred years"),
         ("[watch]\nlooks = 0.0", "between 0"),

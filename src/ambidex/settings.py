@@ -73,7 +73,7 @@ class ModelSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
         key: Column that names a row's unit; the same unit stays on one side of every split.
         time: Event-time column.
         entity: Entity column.
-        horizon: How long after the event time a label is final; without it labels are mature on arrival.
+        horizon: How long after the event time a label is final; needs ``time``. Without it: on arrival.
         min_labels: New matured labels that make a retraining due.
         policy: How far ``retrain`` moves a version that passed.
         prepare: How the table is made from the data.
@@ -161,6 +161,14 @@ def _validated(data: bytes) -> Settings:
             raise UsageError("usage.config", f"[models.{name}]: {name!r} is not a name for a model", where=FILE)
         if model.horizon is not None:
             duration(model.horizon)
+            if model.time is None and model.prepare is None:  # prepared rows are mature as they are made
+                raise UsageError(
+                    "usage.config",
+                    f"[models.{name}] horizon needs time: the column from which a row's age is counted",
+                    where=FILE,
+                    found=f"horizon = {quoted(model.horizon)} and no time",
+                    do=f'write time = "COLUMN" under [models.{name}], or remove horizon',
+                )
         _check_prepare(name, model.prepare)
     duration(settings.gates.max_age)
     _in_range("gates.alpha", settings.gates.alpha, 0, 1)
