@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ def keep_frame(table: Table, folder: Path) -> Table:
     """The table with ``origin["source"]`` such that the workspace can read it again.
 
     A file inside the workspace is named relative to it, so that the folder can move; a dataframe is written
-    once, under the hash of its rows.
+    once, under the hash of its columns' names and types and of its rows.
     """
     source = table.origin.get("source", table.source)
     if source is None:
@@ -33,7 +34,10 @@ def _write(table: Table, folder: Path) -> str:
 
     home = folder / ".ambidex" / "tables"
     home.mkdir(parents=True, exist_ok=True)
-    path = home / f"{row_hash(row_hashes(table))[:16]}-{table.rows}.parquet"
+    # A row's hash knows cells as text, not the columns' names and types; both make another table of the same cells.
+    said = [[field.name, str(field.type)] for field in table.arrow.schema]
+    name = hashlib.sha256(f"{said!r} {row_hash(row_hashes(table))}".encode()).hexdigest()
+    path = home / f"{name[:32]}-{table.rows}.parquet"
     if not path.exists():
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
         parquet.write_table(table.arrow, temporary)
