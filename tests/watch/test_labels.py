@@ -131,3 +131,11 @@ def test_young_labels_wait_and_may_be_corrected() -> None:
 @pytest.mark.parametrize(("given", "text"), [(1, "1"), (1.0, "1"), (2.5, "2.5"), (True, "True"), ("007", "007")])
 def test_labels_are_spelled_as_tables_spell_them(given: Any, text: str) -> None:
     assert label_text(given) == text
+
+
+def test_one_label_against_all_others_takes_the_others_by_their_names() -> None:
+    classes = ("not yes", "yes")
+    found = match({"who": ["p1", "p2"], "left": ["retired", "yes"]}, classes=classes)
+    assert [f["label"] for f in found.payloads] == ["not yes", "yes"]
+    with pytest.raises(DataError, match="did you mean `yes`"):
+        match({"who": ["p1"], "left": ["Yes"]}, classes=classes)

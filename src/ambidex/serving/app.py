@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from ambidex.data.frames import Frame
+from ambidex.data.labels import class_of
 from ambidex.errors import AmbidexError, DataError, did_you_mean
 from ambidex.serving.decode import NOT_DECODED, Rows, not_json
 from ambidex.serving.http import Connection
@@ -241,9 +242,12 @@ def _label(label: Any, index: int, served: Served) -> Any:
     schema = served.schema
     if schema.task == "binary":
         text = _spelled(label)
-        for spelling in (text, text.lower()) if isinstance(label, bool) else (text,):
-            if spelling in schema.classes:
-                return spelling
+        spellings = [text]
+        if isinstance(label, bool):  # no label of a model that was trained on other words than true and false
+            spellings = [text, text.lower()] if schema.classes[1].lower() in ("true", "false") else []
+        for spelling in spellings:
+            if (named := class_of(spelling, schema.classes)) is not None:
+                return named
         raise DataError(
             "data.no-label",
             f"label {index} is {shortened(label)}, no class of {served.model}"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ambidex.data.labels import class_of
 from ambidex.data.table import Table
 from ambidex.errors import DataError, did_you_mean
 from ambidex.records import Schema
@@ -114,10 +115,9 @@ def match_labels(
 def _checked(table: Table, schema: Schema, column: str, row: int, value: str) -> str:
     where = f"{table.name}, data row {row + 1}, column {column}"
     if schema.task == "binary":
-        if value in schema.classes:
-            return value
-        if schema.classes[0] == f"not {schema.classes[1]}":
-            return schema.classes[0]  # trained on one label against all others together
+        named = class_of(value, schema.classes)
+        if named is not None:
+            return named
         raise DataError(
             "data.no-label",
             f"{value[:60]!r} in {column} is no class of the model{did_you_mean(value, schema.classes)}",

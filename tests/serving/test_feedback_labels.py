@@ -1,0 +1,47 @@
+"""Labels over HTTP: spelled as people send them, kept as the model's classes."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from ambidex.errors import DataError
+from ambidex.records import Schema
+from ambidex.serving.app import _read_labels
+
+
+def read(label: Any, classes: tuple[str, str]) -> Any:
+    served: Any = SimpleNamespace(model="m", schema=Schema(columns=(), target="y", task="binary", classes=classes))
+    return _read_labels(json.dumps({"labels": [{"id": "a", "label": label}]}).encode(), served)[0][1]
+
+
+@pytest.mark.parametrize(
+    ("label", "classes", "kept"),
+    [
+        ("retired", ("not left", "left"), "not left"),
+        ("left", ("not left", "left"), "left"),
+        ("not left", ("not left", "left"), "not left"),
+        (3, ("not 1", "1"), "not 1"),
+        (1.0, ("not 1", "1"), "1"),
+        (True, ("false", "true"), "true"),
+        (False, ("not true", "true"), "not true"),
+    ],
+)
+def test_a_label_is_kept_as_a_class(label: Any, classes: tuple[str, str], kept: str) -> None:
+    assert read(label, classes) == kept
+
+
+@pytest.mark.parametrize(
+    ("label", "classes"),
+    [
+        ("retired", ("stayed", "left")), ("Left", ("not left", "left")), ("", ("not left", "left")),
+        (True, ("not left", "left")), (True, ("0", "1")),
+    ],
+)  # fmt: skip
+def test_what_may_be_another_class_is_refused(label: Any, classes: tuple[str, str]) -> None:
+    with pytest.raises(DataError) as caught:
+        read(label, classes)
+    assert caught.value.code == "data.no-label"
