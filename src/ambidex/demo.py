@@ -161,7 +161,7 @@ def _walk(verbs: ModuleType, story: Story, folder: Path, road: Road) -> None:
         line(f"{page.relative_to(folder.resolve())} ({page.stat().st_size / 1024:.0f} KB, opens offline, prints)")
     with road.step("package") as line:
         made = verbs.package(answer.name, name=name, at=at)
-        line(f"{name}@{made.version} in packages/{name}, equal on {count(made.equal)} of {count(made.of)} rows")
+        line(f"{made.lines[0][1]}; equal on {count(made.equal)} of {count(made.of)} rows")
     with road.step("test") as line:
         line(*_tested(verbs.test(f"{name}@1", at=at)))
     with road.step("gate") as line:

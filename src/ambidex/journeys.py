@@ -10,13 +10,12 @@ import json
 import re
 import secrets
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ambidex.errors import EnvironmentProblem, UsageError, did_you_mean
+from ambidex.errors import UsageError, did_you_mean
 from ambidex.report.answer import Answer, Mark, Result
 from ambidex.workspace import Workspace, create, find, open_workspace
 
@@ -27,9 +26,6 @@ __all__ = [
 ]  # fmt: skip
 
 At = Path | str | None
-
-BATCH = 10_000
-"""Rows that go into the prediction log with one write: a single write takes at most 2 GB."""
 
 
 # ---------------------------------------------------------------- explore
@@ -130,7 +126,7 @@ def package(source: Any, *, name: str, at: At = None) -> Result:
     """An answer becomes a Python package with tests, a recipe and a sealed version, proven to predict the same."""
     from ambidex.bundle.open import open_bundle
     from ambidex.bundle.seal import seal
-    from ambidex.delivery import release
+    from ambidex.delivery import release, results
     from ambidex.delivery.material import load
     from ambidex.delivery.package import build_package, place_package, prove_against_prototype
     from ambidex.delivery.source import prototype_of, settings_of
@@ -159,26 +155,13 @@ def package(source: Any, *, name: str, at: At = None) -> Result:
             code=run_key(material.manifest, recipe).split(":")[1], key=run_key(material.manifest, recipe),
             summary=trained.summary,
         )  # fmt: skip
-    data = {
-        "model": name, "version": version.number, "path": str(home), "equal": parity.equal, "of": parity.of,
-        "largest_difference": parity.largest, "traps": [],
-    }  # fmt: skip
-    lines: list[tuple[Mark, str]] = [
-        ("✓", f"{version.ref} in {_relative(home, workspace)}, {_fit(trained.evaluation)}"),
-        ("✓", f"predicts the same as the prototype on {parity.equal:,} of {parity.of:,} rows, single and batched"),
-    ]
-    if written:
-        lines.append((" ", f"ambidex.toml now has [models.{name}]: data, target, key"))
-    return Result(
-        verb="package", data=data, lines=tuple(lines), warnings=tuple(notes),
-        next=(f"ambidex test {version.ref}", f"ambidex gate {version.ref}"),
-    )  # fmt: skip
+    return results.packaged(version, home, workspace.folder, parity, trained.evaluation, written=written, notes=notes)
 
 
 def train(name: str, *, data: Any = None, at: At = None) -> Result:
     """Run the recipe again: a new version."""
     from ambidex.bundle.seal import seal
-    from ambidex.delivery import release
+    from ambidex.delivery import release, results
     from ambidex.delivery.train import ELSEWHERE, TRAINED, code_hash
     from ambidex.delivery.train import train as run
     from ambidex.records import check_name
@@ -197,18 +180,15 @@ def train(name: str, *, data: Any = None, at: At = None) -> Result:
         summary=trained.summary,
     )  # fmt: skip
     event = workspace.store.events(model=name, verbs=("register",))[version.number - 1].seq
-    return Result(
-        verb="train",
-        data={"model": name, "version": version.number, "was": versions[-1].number, "event": event},
-        lines=(("✓", f"{version.ref} on {material.manifest.rows:,} rows, {_fit(trained.evaluation)}"),),
-        next=(f"ambidex test {version.ref}", f"ambidex gate {version.ref}"),
+    return results.trained(
+        version, was=versions[-1].number, event=event, rows=material.manifest.rows, evaluation=trained.evaluation
     )
 
 
 def test(ref: str, *, at: At = None) -> Result:
     """Contract tests of a version."""
-    from ambidex.delivery import release
-    from ambidex.delivery.contract import SECTIONS, run_checks
+    from ambidex.delivery import release, results
+    from ambidex.delivery.contract import run_checks
     from ambidex.delivery.references import resolve
 
     workspace = open_workspace(at)
@@ -216,32 +196,16 @@ def test(ref: str, *, at: At = None) -> Result:
     opened = release.open_version(workspace, name, number)
     material, _, _ = release.newest(workspace, name, opened.recipe)
     checks = run_checks(opened, material)
-    failed = [c for c in checks if not c.passed]
-    points = {s: sum(c.passed for c in checks if c.section == s) for s in SECTIONS}
+    failed = [c.name for c in checks if not c.passed]
     workspace.store.append(
-        verb="test",
-        model=name,
-        version=number,
-        body={"passed": not failed, "checks": len(checks), "failed": [c.name for c in failed]},
+        verb="test", model=name, version=number, body={"passed": not failed, "checks": len(checks), "failed": failed}
     )
-    lines: list[tuple[Mark, str]] = [
-        ("■" if failed else "✓", f"{name}@{number}: {len(checks) - len(failed)} of {len(checks)} checks passed")
-    ]
-    lines += [("✓" if c.passed else "■", f"{c.section:<14} {c.name}: {c.what}") for c in checks]
-    return Result(
-        verb="test",
-        data={
-            "model": name, "version": number, "passed": not failed, "score": min(points.values()),
-            "sections": points, "checks": [c.to_dict() for c in checks],
-        },
-        lines=tuple(lines), passed=not failed, code="check.tests" if failed else None,
-        next=(f"ambidex gate {name}@{number}",) if not failed else (),
-    )  # fmt: skip
+    return results.tested(f"{name}@{number}", checks)
 
 
 def gate(ref: str, *, waive: str | None = None, reason: str | None = None, at: At = None) -> Result:
     """Judge a version against the live one, or against a fitted constant where nothing is live."""
-    from ambidex.delivery import release
+    from ambidex.delivery import release, results
     from ambidex.delivery.gates import GATES
     from ambidex.delivery.references import resolve
 
@@ -257,33 +221,13 @@ def gate(ref: str, *, waive: str | None = None, reason: str | None = None, at: A
             found=", ".join(GATES),
         )
     waived = {waive: str(reason)} if waive is not None else {}
-    judgement = release.judge(workspace, name, number, waived=waived)
-    against = f"against {name}@{judgement.against}" if judgement.against not in (None, number) else "against a constant"
-    passed_count = sum(g.outcome == "supported" for g in judgement.gates)
-    marks: dict[str, Mark] = {"supported": "✓", "open": "▲", "refuted": "■"}
-    lines: list[tuple[Mark, str]] = [
-        ("✓" if judgement.passed else "■",
-         f"{name}@{number} {against}: {passed_count} of {len(judgement.gates)} gates supported")
-    ]  # fmt: skip
-    lines += [(marks[g.outcome], f"{g.name}: {g.outcome}; {g.because}") for g in judgement.gates]
-    return Result(
-        verb="gate",
-        data={
-            "model": name, "version": number, "against": judgement.against, "passed": judgement.passed,
-            "gates": [g.to_json() for g in judgement.gates], "waived": judgement.waived,
-        },
-        lines=tuple(lines), passed=judgement.passed, code=None if judgement.passed else "check.gate",
-        do=None if judgement.passed else f"ambidex models diff {name}@{number} {name}@{judgement.against}"
-        if judgement.against not in (None, number) else "bring more rows, or a better model",
-        next=(f"ambidex promote {name}@{number} --to live",) if judgement.passed else (),
-    )  # fmt: skip
+    return results.gated(release.judge(workspace, name, number, waived=waived))
 
 
 def promote(ref: str, *, to: str, dry_run: bool = False, at: At = None) -> Result:
     """Move a pointer, if the gates passed; never otherwise."""
-    from ambidex.delivery import release
+    from ambidex.delivery import release, results
     from ambidex.delivery.references import resolve
-    from ambidex.report.words import plural
 
     places = ("staging", "shadow", "canary", "live")
     if to not in places:
@@ -292,38 +236,23 @@ def promote(ref: str, *, to: str, dry_run: bool = False, at: At = None) -> Resul
     name, number = resolve(workspace.store, ref)
     was = getattr(workspace.store.model(name), to)
     judgement, event = release.promote(workspace, name, number, to=to, dry_run=dry_run)
-    text = f"{to} is {name}@{number}" + (f" (was @{was})" if was is not None else "")
-    following: tuple[str, ...] = (f"ambidex promote {name}@{number} --to {to}",)
-    if dry_run:
-        text = f"would be done: {text}; {plural(len(judgement.gates), 'gate')} supported"
-    elif to == "live":
-        following = (f"ambidex serve {name}", *((f"ambidex rollback {name}",) if was is not None else ()))
-    else:
-        following = (f"ambidex promote {name}@{number} --to live",)
-    return Result(
-        verb="promote",
-        data={"model": name, "version": number, "was": was, "event": event.seq if event else None, "to": to},
-        lines=(("✓", text),),
-        next=following,
-    )
+    return results.promoted(
+        f"{name}@{number}", to=to, was=was, event=event.seq if event else None, gates=len(judgement.gates),
+        dry_run=dry_run,
+    )  # fmt: skip
 
 
 def rollback(name: str, *, to: int | str | None = None, dry_run: bool = False, at: At = None) -> Result:
     """Back to the last version that passed; retraining pauses until ``resume``."""
-    from ambidex.delivery import release
+    from ambidex.delivery import release, results
+    from ambidex.delivery.references import version_number
     from ambidex.records import check_name
 
     check_name(name)
     workspace = open_workspace(at)
-    target, was, event = release.rollback(workspace, name, to=_version_number(to), dry_run=dry_run)
-    text = f"live is {name}@{target} (was @{was}); retraining paused"
-    return Result(
-        verb="rollback",
-        data={"model": name, "version": target, "was": was, "event": event.seq if event else None},
-        lines=(("✓", f"would be done: {text}" if dry_run else text),),
-        next=(f"ambidex rollback {name}" + (f" --to {to}" if to is not None else "") if dry_run
-              else f"ambidex resume {name}",),
-    )  # fmt: skip
+    chosen = version_number(to)
+    target, was, event = release.rollback(workspace, name, to=chosen, dry_run=dry_run)
+    return results.rolled_back(name, target, was=was, event=event.seq if event else None, to=chosen, dry_run=dry_run)
 
 
 def serve(
@@ -355,9 +284,9 @@ def serve(
 def score(name: str, table: Any, *, out: str | Path, at: At = None) -> Result:
     """Score a table; its rows enter the prediction log."""
     from ambidex.data.read import read
-    from ambidex.delivery import release
+    from ambidex.delivery import release, results
     from ambidex.delivery.references import resolve
-    from ambidex.delivery.score import check_out, log_payloads, score_table, written_scores
+    from ambidex.delivery.score import append_log, check_out, log_payloads, score_table, written_scores
 
     workspace = open_workspace(at)
     model, number = resolve(workspace.store, name, default="live")
@@ -370,17 +299,10 @@ def score(name: str, table: Any, *, out: str | Path, at: At = None) -> Result:
     scored = score_table(opened, source, stamp=run)
     with written_scores(scored, opened.schema, path) as place:
         payloads = log_payloads(scored, schema=opened.schema, model=model, version=number, at=moment)
-        _logged(workspace.log_folder / model / f"score-{run}.frames", payloads)
+        append_log(workspace.log_folder / model / f"score-{run}.frames", payloads)
         place()
     workspace.store.append(verb="score", model=model, version=number, body={"rows": source.rows, "out": path.name})
-    mean = float(scored.scores.mean())
-    shown = f"mean {opened.schema.classes[1]} {mean:.1%}" if opened.schema.task == "binary" else f"mean {mean:,.4g}"
-    return Result(
-        verb="score",
-        data={"model": model, "version": number, "rows": source.rows, "out": str(path), "mean": mean},
-        lines=(("✓", f"{path}, {source.rows:,} rows by {model}@{number}, {shown}"),),
-        warnings=tuple(scored.notes), next=(f"ambidex monitor {model}",),
-    )  # fmt: skip
+    return results.scored(model, number, scored, opened.schema, path)
 
 
 def models(what: str = "ls", ref: str | None = None, other: str | None = None, *, at: At = None) -> Result:
@@ -409,7 +331,7 @@ def models(what: str = "ls", ref: str | None = None, other: str | None = None, *
 def drift(name: str, table: Any, *, at: At = None) -> Result:
     """This table against the version's reference; nothing is kept."""
     from ambidex.data.read import read
-    from ambidex.delivery import release
+    from ambidex.delivery import release, results
     from ambidex.delivery.references import resolve
     from ambidex.watch.drift import drift as look
 
@@ -417,13 +339,14 @@ def drift(name: str, table: Any, *, at: At = None) -> Result:
     model, number = resolve(workspace.store, name, default="live")
     opened = release.open_version(workspace, model, number)
     data = look(opened.reference, opened.schema, read(table), margin=workspace.settings.watch.margin)
-    return _drift_result(f"{model}@{number}", model, data)
+    return results.drifted(model, number, data)
 
 
 def feedback(name: str, table: Any, *, id: str, label: str, at: At = None) -> Result:
     """Late labels from a table, matched to predictions by their id or by the declared key."""
     from ambidex.data.read import read
-    from ambidex.delivery import release
+    from ambidex.delivery import release, results
+    from ambidex.delivery.score import append_log
     from ambidex.records import check_name
     from ambidex.watch.labels import match_labels
     from ambidex.watch.log import read_log
@@ -433,83 +356,51 @@ def feedback(name: str, table: Any, *, id: str, label: str, at: At = None) -> Re
     workspace.store.model(name)
     source = read(table)
     frames, _ = read_log(workspace.log_folder, name)
-    opened = release.open_version(workspace, name, _any_version(workspace, name))
+    opened = release.open_version(workspace, name, workspace.store.model(name).answering)
     matched = match_labels(
         frames, source, id=id, label=label, schema=opened.schema, at=release.stamp(workspace.clock())
     )
     if matched.payloads:
         run = f"{re.sub('[^0-9]', '', release.stamp(workspace.clock()))}-{secrets.token_hex(4)}"
-        _logged(workspace.log_folder / name / f"labels-{run}.frames", matched.payloads)
+        append_log(workspace.log_folder / name / f"labels-{run}.frames", matched.payloads)
     data = matched.to_dict()
     workspace.store.append(verb="feedback", model=name, body=data)
-    mark: Mark = "✓" if data["matched"] else "▲"
-    text = (
-        f"{data['matched']:,} labels matched, {data['unknown']:,} unknown, {data['duplicates']:,} given before; "
-        f"{data['coverage']:.0%} of predictions have a label"
-    )
-    return Result(verb="feedback", data=data, lines=((mark, text),), next=(f"ambidex monitor {name}",))
+    return results.labelled(name, data)
 
 
 def monitor(name: str, *, ack: str | None = None, at: At = None) -> Result:
     """One pass over what is new in the prediction log: rules, inputs, losses; alerts."""
+    from ambidex.delivery import results
     from ambidex.records import check_name
-    from ambidex.report.words import plural
     from ambidex.watch import run
 
     check_name(name)
     workspace = open_workspace(at)
     data = run.acknowledge(workspace, name, ack) if ack is not None else run.monitor(workspace, name)
-    pages = [a for a in data["alerts"] if a["level"] == "page"]
-    head: Mark = "■" if pages else "▲" if data["alerts"] else "✓"
-    summary = f"{plural(len(pages), 'page')} open" if pages else data["text"]
-    lines: list[tuple[Mark, str]] = [(head, f"{data['ref']}: {summary}")]
-    lines += [("■" if a["level"] == "page" else "▲", f"{a['id']} {a['level']:<5} {a['text']}") for a in data["alerts"]]
-    return Result(
-        verb="monitor", data=data, lines=tuple(lines), passed=not pages, code="check.page" if pages else None,
-        do=_way_out(workspace, name, pages) if pages else None, next=(f"ambidex retrain {name}",),
-    )  # fmt: skip
+    return results.monitored(workspace.store.model(name), data)
 
 
 def retrain(name: str, *, at: At = None) -> Result:
     """At most one step of the loop: train on new data and judge, or say what is missing."""
+    from ambidex.delivery import results
     from ambidex.delivery.retrain import retrain as step
     from ambidex.records import check_name
 
     check_name(name)
     workspace = open_workspace(at)
-    done = step(workspace, name)
-    refused = done.state == "refused"
-    mark: Mark = "■" if refused else "✓" if done.state in ("candidate", "promoted", "nothing-new") else "▲"
-    data: dict[str, Any] = {
-        "model": name, "state": done.state, "version": done.version, "missing": done.missing,
-    }  # fmt: skip
-    if done.judgement is not None:
-        data["gates"] = [g.to_json() for g in done.judgement.gates]
-    following = {
-        "candidate": (f"ambidex promote {name}@{done.version} --to live",),
-        "paused": (f"ambidex resume {name}",),
-        "promoted": (f"ambidex models log {name}",),
-    }
-    return Result(
-        verb="retrain", data=data, lines=((mark, done.text),), passed=not refused,
-        code="check.gate" if refused else None, do=f"ambidex gate {name}@{done.version}" if refused else None,
-        next=following.get(done.state, ()),
-    )  # fmt: skip
+    return results.retrained(name, step(workspace, name))
 
 
 def resume(name: str, *, at: At = None) -> Result:
     """End a pause of retraining."""
+    from ambidex.delivery import results
     from ambidex.records import check_name
 
     check_name(name)
     workspace = open_workspace(at)
     was = workspace.store.model(name).paused
     event = workspace.store.append(verb="resume", model=name) if was else None
-    text = f"retraining of {name} goes on (was paused: {was})" if was else f"retraining of {name} was not paused"
-    return Result(
-        verb="resume", data={"model": name, "was": was, "event": event.seq if event else None},
-        lines=(("✓", text),), next=(f"ambidex retrain {name}",),
-    )  # fmt: skip
+    return results.resumed(name, was=was, event=event.seq if event else None)
 
 
 def init(folder: str | Path | None = None, *, at: At = None) -> Result:
@@ -605,14 +496,6 @@ def _table(table: Any, at: At) -> tuple[Workspace | None, Any]:
     return workspace, keep_frame(source, workspace.folder)
 
 
-def _way_out(workspace: Workspace, name: str, pages: Sequence[dict[str, Any]]) -> str:
-    """What to do about a page: nobody goes back for the sake of a version that is not live."""
-    state = workspace.store.model(name)
-    if all(page.get("version") != state.live for page in pages):
-        return f"ambidex monitor {name} --ack {pages[0]['id']}"
-    return f"ambidex rollback {name}" if state.previous is not None else f"ambidex retrain {name}"
-
-
 def _kept(answer: Answer, workspace: Workspace | None) -> Answer:
     """The answer, numbered and kept if there is a workspace."""
     if workspace is None:
@@ -635,61 +518,6 @@ def _answer_document(answer: Any, workspace: Workspace | None) -> dict[str, Any]
     return answer_document(answer, workspace.store)
 
 
-def _drift_result(reference: str, model: str, data: dict[str, Any]) -> Result:
-    drifted = [c for c in data["columns"] if c["drifted"]]
-    marks: dict[str, Mark] = {"none": "✓", "open": "▲", "drifted": "■"}
-    lines: list[tuple[Mark, str]] = [(marks[data["verdict"]], f"{reference}: {data['text']}")]
-    lines += [("■", f"{c['name']}: {c['what']}") for c in drifted]
-    bad = data["verdict"] == "drifted"
-    return Result(
-        verb="drift", data=data, lines=tuple(lines), passed=not bad, code="check.drift" if bad else None,
-        do=f"ambidex retrain {model}" if bad else None, next=(f"ambidex monitor {model}",),
-    )  # fmt: skip
-
-
-def _version_number(to: int | str | None) -> int | None:
-    if to is None or isinstance(to, int):
-        return to
-    digits = to.rpartition("@")[2]
-    if not digits.isdigit() or not int(digits):
-        raise UsageError("usage.reference", f"{to!r} is no version number", found="a number such as 3", do="--to 3")
-    return int(digits)
-
-
-def _logged(path: Path, payloads: Iterable[Any]) -> None:
-    """A new file of the prediction log, on the disk when this returns; all of it or, where the disk refuses, nothing.
-
-    A kill in the middle leaves whole frames: predictions that nobody was given, or labels that come again.
-    """
-    from ambidex.data.frames import FrameWriter
-
-    rest = iter(payloads)
-    try:
-        with FrameWriter(path) as log:
-            while batch := list(islice(rest, BATCH)):
-                log.write(batch)
-            log.sync()
-    except OSError as error:
-        path.unlink(missing_ok=True)
-        raise EnvironmentProblem(
-            "env.disk", f"the prediction log cannot be written: {error.strerror or 'the disk took a part of it only'}",
-            where=path.name,
-            do="free some space and run it again",
-        ) from error  # fmt: skip
-
-
 def _any_version(workspace: Workspace, name: str) -> int:
     state = workspace.store.model(name)
     return state.live if state.live is not None else state.versions
-
-
-def _fit(evaluation: dict[str, Any]) -> str:
-    value = evaluation["value"]
-    if value is None:
-        return "no figure: the held-out rows have one class"
-    name = {"auc": "AUC", "r2": "R²"}[evaluation["metric"]]
-    return f"{name} {value:.3f} on {evaluation['held_out_rows']:,} rows not fitted"
-
-
-def _relative(path: Path, workspace: Workspace) -> str:
-    return str(path.relative_to(workspace.folder)) if path.is_relative_to(workspace.folder) else str(path)

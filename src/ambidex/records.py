@@ -430,6 +430,11 @@ class ModelState(Record):
     data: str | None = None
     config: str | None = None
 
+    @property
+    def answering(self) -> int:
+        """The live version; the newest one where nothing is live."""
+        return self.live if self.live is not None else self.versions
+
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         known = {f.name for f in fields(cls)}

@@ -8,7 +8,7 @@ from ambidex.errors import NotFound, UsageError, did_you_mean
 from ambidex.ports import Store
 from ambidex.records import POINTERS, check_name
 
-__all__ = ["parse", "resolve"]
+__all__ = ["parse", "resolve", "version_number"]
 
 
 def parse(reference: str, *, default: str | None = None) -> tuple[str, int | str]:
@@ -63,3 +63,17 @@ def resolve(store: Store, reference: str, *, default: str | None = None) -> tupl
             do=f"ambidex promote {name}@{state.versions} --to live" if which == "live" else "ambidex models ls",
         )
     return name, number
+
+
+def version_number(to: int | str | None) -> int | None:
+    """The number in ``3`` or ``churn@3``.
+
+    Raises:
+        UsageError: ``usage.reference``.
+    """
+    if to is None or isinstance(to, int):
+        return to
+    digits = to.rpartition("@")[2]
+    if not digits.isdigit() or not int(digits):
+        raise UsageError("usage.reference", f"{to!r} is no version number", found="a number such as 3", do="--to 3")
+    return int(digits)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import glob
 import os
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,16 @@ from numpy.typing import NDArray
 
 from ambidex.bundle.columns import columns_of, rows_of
 from ambidex.bundle.open import OpenBundle
+from ambidex.data.frames import FrameWriter
 from ambidex.data.table import Table
 from ambidex.delivery.package import running
 from ambidex.errors import DataError, EnvironmentProblem, Refused, UsageError
 from ambidex.records import Schema
 
-__all__ = ["Scored", "check_out", "log_payloads", "score_table", "written_scores"]
+__all__ = ["Scored", "append_log", "check_out", "log_payloads", "score_table", "written_scores"]
+
+BATCH = 10_000
+"""Frames of one write."""
 
 
 @dataclass(frozen=True)
@@ -171,3 +176,23 @@ def written_scores(scored: Scored, schema: Schema, path: Path) -> Iterator[Calla
 
 def _place(temporary: Path, path: Path) -> None:
     temporary.replace(path)
+
+
+def append_log(path: Path, payloads: Iterable[Any]) -> None:
+    """A new file of the prediction log, on the disk when this returns; all of it or, where the disk refuses, nothing.
+
+    A kill in the middle leaves whole frames: predictions that nobody was given, or labels that come again.
+    """
+    rest = iter(payloads)
+    try:
+        with FrameWriter(path) as log:
+            while batch := list(islice(rest, BATCH)):
+                log.write(batch)
+            log.sync()
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise EnvironmentProblem(
+            "env.disk", f"the prediction log cannot be written: {error.strerror or 'the disk took a part of it only'}",
+            where=path.name,
+            do="free some space and run it again",
+        ) from error  # fmt: skip

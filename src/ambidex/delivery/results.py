@@ -1,0 +1,219 @@
+"""What the deliver and run verbs say: from what was done to a ``Result``, figures and words in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ambidex.delivery.contract import SECTIONS, TestCheck
+from ambidex.delivery.package import Parity
+from ambidex.delivery.retrain import Step
+from ambidex.delivery.score import Scored
+from ambidex.records import Judgement, ModelState, Schema, VersionRecord
+from ambidex.report.answer import Mark, Result
+from ambidex.report.words import plural
+
+__all__ = [
+    "drifted", "fit_words", "gated", "labelled", "monitored", "packaged", "promoted", "resumed", "retrained",
+    "rolled_back", "scored", "tested", "trained",
+]  # fmt: skip
+
+Lines = list[tuple[Mark, str]]
+
+
+def fit_words(evaluation: Mapping[str, Any]) -> str:
+    """`AUC 0.845 on 1,409 rows not fitted`."""
+    value = evaluation["value"]
+    if value is None:
+        return "no figure: the held-out rows have one class"
+    name = {"auc": "AUC", "r2": "R²"}[evaluation["metric"]]
+    return f"{name} {value:.3f} on {evaluation['held_out_rows']:,} rows not fitted"
+
+
+def packaged(
+    version: VersionRecord, home: Path, folder: Path, parity: Parity, evaluation: Mapping[str, Any], *,
+    written: bool, notes: Sequence[tuple[str, str]],
+) -> Result:  # fmt: skip
+    """A package was proven, placed and registered."""
+    shown = home.relative_to(folder) if home.is_relative_to(folder) else home
+    lines: Lines = [
+        ("✓", f"{version.ref} in {shown}, {fit_words(evaluation)}"),
+        ("✓", f"predicts the same as the prototype on {parity.equal:,} of {parity.of:,} rows, single and batched"),
+    ]
+    if written:
+        lines.append((" ", f"ambidex.toml now has [models.{version.model}]: data, target, key"))
+    return Result(
+        verb="package",
+        data={
+            "model": version.model, "version": version.number, "path": str(home), "equal": parity.equal,
+            "of": parity.of, "largest_difference": parity.largest, "traps": [],
+        },
+        lines=tuple(lines), warnings=tuple(notes),
+        next=(f"ambidex test {version.ref}", f"ambidex gate {version.ref}"),
+    )  # fmt: skip
+
+
+def trained(version: VersionRecord, *, was: int, event: int, rows: int, evaluation: Mapping[str, Any]) -> Result:
+    """A recipe was run again."""
+    return Result(
+        verb="train",
+        data={"model": version.model, "version": version.number, "was": was, "event": event},
+        lines=(("✓", f"{version.ref} on {rows:,} rows, {fit_words(evaluation)}"),),
+        next=(f"ambidex test {version.ref}", f"ambidex gate {version.ref}"),
+    )
+
+
+def tested(ref: str, checks: Sequence[TestCheck]) -> Result:
+    """Contract tests were run; the score is the least section's."""
+    name, _, number = ref.partition("@")
+    failed = [c for c in checks if not c.passed]
+    points = {s: sum(c.passed for c in checks if c.section == s) for s in SECTIONS}
+    lines: Lines = [("■" if failed else "✓", f"{ref}: {len(checks) - len(failed)} of {len(checks)} checks passed")]
+    lines += [("✓" if c.passed else "■", f"{c.section:<14} {c.name}: {c.what}") for c in checks]
+    return Result(
+        verb="test",
+        data={
+            "model": name, "version": int(number), "passed": not failed, "score": min(points.values()),
+            "sections": points, "checks": [c.to_dict() for c in checks],
+        },
+        lines=tuple(lines), passed=not failed, code="check.tests" if failed else None,
+        next=(f"ambidex gate {ref}",) if not failed else (),
+    )  # fmt: skip
+
+
+def gated(judgement: Judgement) -> Result:
+    """A version was judged."""
+    ref, rival = f"{judgement.model}@{judgement.version}", f"{judgement.model}@{judgement.against}"
+    has_rival = judgement.against not in (None, judgement.version)
+    supported = sum(g.outcome == "supported" for g in judgement.gates)
+    marks: dict[str, Mark] = {"supported": "✓", "open": "▲", "refuted": "■"}
+    head = (
+        f"{ref} against {rival if has_rival else 'a constant'}: {supported} of {len(judgement.gates)} gates supported"
+    )
+    lines: Lines = [("✓" if judgement.passed else "■", head)]
+    lines += [(marks[g.outcome], f"{g.name}: {g.outcome}; {g.because}") for g in judgement.gates]
+    better = f"ambidex models diff {ref} {rival}" if has_rival else "bring more rows, or a better model"
+    return Result(
+        verb="gate",
+        data={
+            "model": judgement.model, "version": judgement.version, "against": judgement.against,
+            "passed": judgement.passed, "gates": [g.to_json() for g in judgement.gates], "waived": judgement.waived,
+        },
+        lines=tuple(lines), passed=judgement.passed, code=None if judgement.passed else "check.gate",
+        do=None if judgement.passed else better,
+        next=(f"ambidex promote {ref} --to live",) if judgement.passed else (),
+    )  # fmt: skip
+
+
+def promoted(ref: str, *, to: str, was: int | None, event: int | None, gates: int, dry_run: bool) -> Result:
+    """A pointer moved, or would."""
+    name, _, number = ref.partition("@")
+    text = f"{to} is {ref}" + (f" (was @{was})" if was is not None else "")
+    following: tuple[str, ...] = (f"ambidex promote {ref} --to {to if dry_run else 'live'}",)
+    if dry_run:
+        text = f"would be done: {text}; {plural(gates, 'gate')} supported"
+    elif to == "live":
+        following = (f"ambidex serve {name}", *((f"ambidex rollback {name}",) if was is not None else ()))
+    return Result(
+        verb="promote",
+        data={"model": name, "version": int(number), "was": was, "event": event, "to": to},
+        lines=(("✓", text),), next=following,
+    )  # fmt: skip
+
+
+def rolled_back(name: str, target: int, *, was: int, event: int | None, to: int | None, dry_run: bool) -> Result:
+    """Live went back, or would."""
+    text = f"live is {name}@{target} (was @{was}); retraining paused"
+    again = f"ambidex rollback {name}" + (f" --to {to}" if to is not None else "")
+    return Result(
+        verb="rollback",
+        data={"model": name, "version": target, "was": was, "event": event},
+        lines=(("✓", f"would be done: {text}" if dry_run else text),),
+        next=(again if dry_run else f"ambidex resume {name}",),
+    )
+
+
+def scored(model: str, number: int, done: Scored, schema: Schema, path: Path) -> Result:
+    """A table was scored."""
+    rows, mean = len(done.ids), float(done.scores.mean())
+    shown = f"mean {schema.classes[1]} {mean:.1%}" if schema.task == "binary" else f"mean {mean:,.4g}"
+    return Result(
+        verb="score",
+        data={"model": model, "version": number, "rows": rows, "out": str(path), "mean": mean},
+        lines=(("✓", f"{path}, {rows:,} rows by {model}@{number}, {shown}"),),
+        warnings=tuple(done.notes),
+        next=(f"ambidex monitor {model}",),
+    )
+
+
+def drifted(model: str, number: int, data: dict[str, Any]) -> Result:
+    """A table was held against a version's reference."""
+    marks: dict[str, Mark] = {"none": "✓", "open": "▲", "drifted": "■"}
+    lines: Lines = [(marks[data["verdict"]], f"{model}@{number}: {data['text']}")]
+    lines += [("■", f"{c['name']}: {c['what']}") for c in data["columns"] if c["drifted"]]
+    bad = data["verdict"] == "drifted"
+    return Result(
+        verb="drift", data=data, lines=tuple(lines), passed=not bad, code="check.drift" if bad else None,
+        do=f"ambidex retrain {model}" if bad else None, next=(f"ambidex monitor {model}",),
+    )  # fmt: skip
+
+
+def labelled(name: str, data: dict[str, Any]) -> Result:
+    """Labels came in."""
+    text = (
+        f"{data['matched']:,} labels matched, {data['unknown']:,} unknown, {data['duplicates']:,} given before; "
+        f"{data['coverage']:.0%} of predictions have a label"
+    )
+    mark: Mark = "✓" if data["matched"] else "▲"
+    return Result(verb="feedback", data=data, lines=((mark, text),), next=(f"ambidex monitor {name}",))
+
+
+def monitored(state: ModelState, data: dict[str, Any]) -> Result:
+    """One pass of the watcher."""
+    name = state.name
+    pages = [a for a in data["alerts"] if a["level"] == "page"]
+    head: Mark = "■" if pages else "▲" if data["alerts"] else "✓"
+    lines: Lines = [(head, f"{data['ref']}: {plural(len(pages), 'page') + ' open' if pages else data['text']}")]
+    lines += [("■" if a["level"] == "page" else "▲", f"{a['id']} {a['level']:<5} {a['text']}") for a in data["alerts"]]
+    return Result(
+        verb="monitor", data=data, lines=tuple(lines), passed=not pages, code="check.page" if pages else None,
+        do=_way_out(state, pages) if pages else None, next=(f"ambidex retrain {name}",),
+    )  # fmt: skip
+
+
+def retrained(name: str, step: Step) -> Result:
+    """One step of the loop."""
+    refused = step.state == "refused"
+    mark: Mark = "■" if refused else "✓" if step.state in ("candidate", "promoted", "nothing-new") else "▲"
+    data: dict[str, Any] = {"model": name, "state": step.state, "version": step.version, "missing": step.missing}
+    if step.judgement is not None:
+        data["gates"] = [g.to_json() for g in step.judgement.gates]
+    following = {
+        "candidate": (f"ambidex promote {name}@{step.version} --to live",),
+        "paused": (f"ambidex resume {name}",),
+        "promoted": (f"ambidex models log {name}",),
+    }
+    return Result(
+        verb="retrain", data=data, lines=((mark, step.text),), passed=not refused,
+        code="check.gate" if refused else None, do=f"ambidex gate {name}@{step.version}" if refused else None,
+        next=following.get(step.state, ()),
+    )  # fmt: skip
+
+
+def resumed(name: str, *, was: str | None, event: int | None) -> Result:
+    """A pause ended, or there was none."""
+    text = f"retraining of {name} goes on (was paused: {was})" if was else f"retraining of {name} was not paused"
+    return Result(
+        verb="resume",
+        data={"model": name, "was": was, "event": event},
+        lines=(("✓", text),),
+        next=(f"ambidex retrain {name}",),
+    )
+
+
+def _way_out(state: ModelState, pages: Sequence[Mapping[str, Any]]) -> str:
+    """What to do about a page: nobody goes back for the sake of a version that is not live."""
+    if all(page.get("version") != state.live for page in pages):
+        return f"ambidex monitor {state.name} --ack {pages[0]['id']}"
+    return f"ambidex rollback {state.name}" if state.previous is not None else f"ambidex retrain {state.name}"
