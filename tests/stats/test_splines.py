@@ -56,6 +56,8 @@ def test_it_spans_what_patsy_spans() -> None:
 def test_knots() -> None:
     assert choose_knots(np.array([0.0, 1.0] * 60)).size == 0
     assert choose_knots(np.full(200, 3.0)).size == 0
+    assert choose_knots(np.array([0.0, 1.0, 2.0] * 60)).tolist() == [0.0, 1.0, 2.0]
+    assert choose_knots(np.array([0.0, 1.0] * 60 + [2.0] * 5)).size == 0
     mostly_zero = np.concatenate([np.zeros(190), np.arange(1.0, 11.0)])
     assert 3 <= choose_knots(mostly_zero).size <= 4
     assert choose_knots(np.arange(50.0)).size == 3

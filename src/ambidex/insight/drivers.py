@@ -31,6 +31,9 @@ Floats = npt.NDArray[np.float64]
 EXACT_R2 = 0.999
 """Columns that together give a number this well add up to it: the strongest of them is a leak."""
 
+FAR = 4.0
+"""Standard errors beyond which a column stands out even where all columns together tell nothing on new rows."""
+
 FEWEST = 10
 """Rows with the rarer outcome below which no column is called a leak: chance alone separates so few."""
 
@@ -88,7 +91,8 @@ def drivers(
         "keep": list(keep),
         "time": time,
     }
-    story = Story(outcome, y, asked.analysis.factors, asked.fit, asked.analysis.halves, screened.suspects)
+    leaks = tuple(c["name"] for c in screened.left_out if c["code"] == "leak")
+    story = Story(outcome, y, asked.analysis.factors, asked.fit, asked.analysis.halves, screened.suspects, leaks)
     if not asked.analysis.enough:
         answer = _open(story, asked.analysis, y, binary, columns=len(screened.columns))
     else:
@@ -163,11 +167,12 @@ def _ask(
     if present and len(present) < len(screened.columns):
         others = {k: v for k, v in screened.columns.items() if k not in present}
         without, _, _ = measure_fit(others, y, schema=schema, seed=seed, order=order)
+        said, left = ("predicts", "it") if len(present) == 1 else ("each predicts", "them")
         notes.append(
             (
                 "after-the-fact",
-                f"{words.listing(present)}: predicts suspiciously well on its own; check that it is known before "
-                f"{outcome.name} is. All columns: {fit.name} {fit.value:.3f}; without it {without.value:.3f}. "
+                f"{words.listing(present)}: {said} suspiciously well on its own; check that it is known before "
+                f"{outcome.name} is. All columns: {fit.name} {fit.value:.3f}; without {left} {without.value:.3f}. "
                 f"--exclude {present[0]} leaves it out",
             )
         )
@@ -217,12 +222,22 @@ def _told(story: Story, asked: _Asked) -> Answer:
             checks=checks,
             findings=say.findings(story),
         )
+    told, recommendation = say.strength(story), Recommendation("act", say.advice(story))
+    link = top[0].link
+    if asked.verdicts[0].outcome != "supported" and link is not None and link.value < FAR:
+        told = "weak"
+        name = top[0].name
+        recommendation = Recommendation(
+            "not-enough-evidence",
+            f"Bring more rows before testing a change in {name}: it stands out, but all columns together do not tell "
+            f"{story.outcome.words} on rows that were not fitted.",
+        )
     return Answer(
         verb="drivers",
         question="",
         headline=say.headline(story),
-        strength=say.strength(story),
-        recommendation=Recommendation("act", say.advice(story)),
+        strength=told,
+        recommendation=recommendation,
         numbers=say.tiles(story),
         checks=checks,
         findings=say.findings(story),

@@ -25,6 +25,9 @@ __all__ = ["SHOWN", "Contrast", "Story", "contrast", "finite", "level_name", "le
 Floats = npt.NDArray[np.float64]
 
 SHOWN = 8
+ROWS_OF_A_VALUE = 50
+"""Rows with exactly one value from which their own mean is told; the fitted curve is for values that are rarer."""
+
 PERCENTILES = (0.05, 0.25, 0.50, 0.75, 0.95)
 
 
@@ -58,6 +61,7 @@ class Story:
         fit: AUC or R² on rows not fitted, or None.
         halves: Half-samples of the ranking.
         suspects: Columns that predict suspiciously well alone.
+        leaks: Columns left out because they give the outcome away.
     """
 
     outcome: Outcome
@@ -66,11 +70,19 @@ class Story:
     fit: Estimate | None
     halves: int
     suspects: dict[str, float]
+    leaks: tuple[str, ...] = ()
 
     @property
     def binary(self) -> bool:
         """True for a yes/no outcome."""
         return self.outcome.task == "binary"
+
+    @cached_property
+    def set_aside(self) -> list[str]:
+        """Suspects that go with the outcome, where the headline is another column's."""
+        if not self.top or self.top[0].name in self.suspects:
+            return []
+        return [f.name for f in self.top if f.name in self.suspects]
 
     @property
     def events(self) -> float:
@@ -111,7 +123,7 @@ def contrast(factor: Factor, story: Story) -> Contrast:
         effect = max(clear, key=lambda e: abs(e.value))
         codes = factor.term.codes(factor.values)
         place = 1 + factor.term.labels.index(str(effect.category))
-        here, base = float(story.y[codes == place].mean()), float(story.y[codes == 0].mean())
+        here, base = float(story.y[codes == place].mean()), float(story.y[factor.values == effect.base].mean())
         names = (level_name(str(effect.category)), level_name(str(effect.base)))
         label = f"{factor.name}: {names[0]} against {names[1]}"
         if here >= base:
@@ -132,6 +144,9 @@ def contrast(factor: Factor, story: Story) -> Contrast:
     effect = replace(effect, q_value=factor.link.q_value if factor.link else None)
     own = np.column_stack([np.ones(2), factor.term.matrix(ends[[i, j]])]) @ factor.alone.coefficients
     alone = 1 / (1 + np.exp(-own)) if story.binary else own
+    there = [story.y[factor.values == ends[k]] for k in (i, j)]
+    if min(map(len, there)) >= ROWS_OF_A_VALUE:  # as counted, not as the curve has it
+        alone = np.array([float(rows_.mean()) for rows_ in there])
     a, b = number(float(ends[i])), number(float(ends[j]))
     label = f"{factor.name}: {b} against {a}"
     if alone[1] >= alone[0]:
@@ -155,7 +170,7 @@ def levels_figure(story: Story, f: Factor) -> Figure:
     if isinstance(f.term, Category):
         codes = f.term.codes(f.values)
         labels = [f.term.levels[0], *f.term.labels]
-        groups = [(level_name(label), codes == i) for i, label in enumerate(labels)]
+        groups = [(level_name(label), codes == i if i else f.values == label) for i, label in enumerate(labels)]
         groups = sorted(groups, key=lambda g: -int(g[1].sum()))[:8]
         groups.sort(key=lambda g: -float(story.y[g[1]].mean()) if g[1].any() else 0.0)
     else:

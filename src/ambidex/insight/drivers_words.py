@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ambidex.insight.drivers_story import Contrast, Story, finite, level_name, levels_figure, turned
+from ambidex.insight.drivers_story import SHOWN, Contrast, Story, finite, level_name, levels_figure, turned
 from ambidex.insight.factors import ALPHA, PER_TERM, Analysis, Factor
 from ambidex.report.answer import Figure, Finding, Strength
+from ambidex.report.grids import from_to
 from ambidex.report.words import count, listing, number, plural, points, share, signed, span
 from ambidex.stats import laws
+from ambidex.stats.design import Category
 from ambidex.stats.estimate import Estimate
 
 __all__ = [
@@ -28,18 +30,24 @@ def headline(story: Story) -> str:
     """The finding in one sentence."""
     first = story.top[0]
     c = story.contrasts[first.name]
-    others = [f.name for f in story.top[1:3]]
+    others = [f.name for f in story.top[1:] if f.name not in story.set_aside][:2]
+    aside = ""
+    if story.set_aside:
+        aside = f"Apart from {listing(story.set_aside)}, which may be known only afterwards, "
     then = f" Then come {listing(others)}." if len(others) == 2 else f" Then comes {others[0]}." if others else ""
+    if first.name in story.suspects:
+        then = f" Check that it is known before {story.outcome.name} is.{then}"
     return (
-        f"{first.name} goes with the largest differences in {story.outcome.words}: {story.level(c.at_high)} where it "
-        f"is {c.high}, {story.level(c.at_low)} where it is {c.low} ({_left(story, c)}).{then}"
+        f"{aside}{first.name} goes with the largest differences in {story.outcome.words}: {story.level(c.at_high)} "
+        f"where it is {c.high}, {story.level(c.at_low)} where it is {c.low} ({_left(story, c)}).{then}"
     )
 
 
 def nothing(story: Story) -> str:
     """The headline where no claim is supported."""
+    apart = f"Apart from {listing(list(story.leaks))}, which was left out, nothing" if story.leaks else "Nothing"
     return (
-        f"Nothing in this table goes reliably with {story.outcome.words}: none of "
+        f"{apart} in this table goes reliably with {story.outcome.words}: none of "
         f"{plural(len(story.factors), 'column')} stands out in {plural(len(story.y), 'row')}."
     )
 
@@ -59,6 +67,12 @@ def strength(story: Story) -> Strength:
 def advice(story: Story) -> str:
     """What to do, with no promise that it works."""
     first = next((f for f in story.top if f.name not in story.suspects), story.top[0])
+    if first.name in story.suspects:
+        names = listing([f.name for f in story.top if f.name in story.suspects])
+        return (
+            f"Check first that {names} can be known before {story.outcome.name} is. If so: worth testing, on a random "
+            f"part first. This says what goes with {story.outcome.words}, not what moves it."
+        )
     others = ", or in another of these that can be changed," if len(story.top) > 1 else ", if it can be changed,"
     return (
         f"Worth testing: a change in {first.name}{others} on a random part first. This says what goes with "
@@ -176,7 +190,8 @@ def method(story: Story, analysis: Analysis, time: str | None) -> str:
     text = (
         f"{kind} on {plural(len(story.y), 'row')} with natural splines for numbers; joint Wald test for each of "
         f"{plural(len(story.factors), 'column')}, false share at most {ALPHA:.0%} (Benjamini-Hochberg); average "
-        f"effects by the delta method; ranked by evidence alone and with all others, averaged; fit measured on {held}."
+        f"effects by the delta method, of a number from its 25th to its 75th percentile (further out where the two are "
+        f"equal) and, for the first {SHOWN}, where it differs most; ranked by evidence alone and with all others, averaged; fit measured on {held}."
     )
     return text + (f" Ranking repeated on {analysis.halves} half-samples." if analysis.halves else "")
 
@@ -210,10 +225,10 @@ def reversals(factors: Sequence[Factor]) -> list[tuple[str, str]]:
             plain = next((e for e in f.effects_alone if e.category == held.category), None)
             if plain is None or not ((plain.low > 0 and held.high < 0) or (plain.high < 0 and held.low > 0)):
                 continue
-            if held.category:
-                moved = f" {level_name(held.category)} against {level_name(str(held.base))}"
+            if isinstance(f.term, Category):
+                moved = f" {level_name(str(held.category))} against {level_name(str(held.base))}"
             else:
-                moved = f", {_moved(held)}"
+                moved = f", {from_to(held.to_dict())}"
             unit = " points" if held.unit == "points" else ""
             out.append(
                 (
@@ -341,10 +356,6 @@ def _range(story: Story, e: Estimate) -> str:
     scale: Callable[[float | None], str] = points if story.binary else number
     factor = 100 if story.binary else 1
     return span(e.low / factor, e.high / factor, scale)
-
-
-def _moved(e: Estimate) -> str:
-    return e.method.removeprefix("average effect, ").split(",")[0]
 
 
 def _q(q: float) -> str:

@@ -183,7 +183,7 @@ def analyse(factors: Sequence[Factor], y: Floats, *, binary: bool, outcome: str,
     _judge(factors)
     for factor in factors:
         factor.effects = _effects_together(factor, unit)
-    notes += _said(fit, design, groups, given, by_name)
+    notes += _said(fit, design, groups, given, by_name, y)
     ordered = sorted(factors, key=lambda f: (not f.supported, not f.head, -f.importance))
     halves = steadiness([f for f in ordered if f.head], y, x_all, places, main, fit, binary=binary, seed=seed)
     return Analysis(ordered, fit, notes, halves, True, terms)
@@ -248,13 +248,14 @@ def _r_squared(y: Floats, scores: Floats, folds: Sequence[npt.NDArray[np.bool_]]
 
 def _effects_alone(factor: Factor, x: Floats, y: Floats, unit: str, *, binary: bool) -> list[Estimate]:
     out = []
+    codes = factor.term.codes(factor.values) if isinstance(factor.term, Category) else np.empty(0, dtype=np.int64)
     for change in effects.changes(factor.term, factor.values):
         made = effects.average_effect(
             factor.alone, x, slice(1, x.shape[1]), change, name=factor.name, unit=unit, adjusted=False
         )
         if binary and isinstance(factor.term, Category):
-            codes = factor.term.codes(factor.values)
-            base, level = codes == 0, codes == 1 + factor.term.labels.index(str(change.category))
+            # Rows of labels too rare for a coefficient have code 0 as well, but are not of the base.
+            base, level = factor.values == change.base, codes == 1 + factor.term.labels.index(str(change.category))
             if not base.any() or not level.any():
                 continue
             made = _in_points(made, int(y[level].sum()), int(level.sum()), int(y[base].sum()), int(base.sum()))
@@ -320,7 +321,12 @@ def _judge(factors: Sequence[Factor]) -> None:
 
 
 def _said(
-    fit: Fit, design: Design, groups: Sequence[Sequence[str]], given: Sequence[str], by_name: Mapping[str, Factor]
+    fit: Fit,
+    design: Design,
+    groups: Sequence[Sequence[str]],
+    given: Sequence[str],
+    by_name: Mapping[str, Factor],
+    y: Floats,
 ) -> list[tuple[str, str]]:
     notes: list[tuple[str, str]] = []
     for group in groups:
@@ -349,21 +355,24 @@ def _said(
         shown = _and(aliased[:6]) + (f" and {len(aliased) - 6} more" if len(aliased) > 6 else "")
         notes.append(("aliased", f"{shown}: the same rows as a value of a column before; counted there"))
     if fit.ridge:
-        wide = [
-            f"{term.name} {label}"
-            for term in design.terms
-            if isinstance(term, Category)
-            for label, b in zip(term.labels, fit.coefficients[design.slices[term.name]], strict=True)
-            if abs(b) > 4
-        ]
-        notes.append(
-            (
-                "separation",
-                f"{_and(wide[:4]) or 'a value of some column'} goes with one outcome only, so its effect has no finite "
-                f"estimate; effects were held near zero by a weak penalty (ridge {fit.ridge:g})",
-            )
-        )
+        pure = [name for term in design.terms for name in _pure(term, by_name[term.name].values, y)]
+        if pure:
+            seen = f"{_and(pure[:4])} {'goes' if len(pure) == 1 else 'go'} with one outcome only"
+        else:
+            seen = "the columns together give the outcome of many rows exactly"
+        text = f"{seen}, so there is no finite estimate; effects were held near zero by a weak penalty"
+        notes.append(("separation", f"{text} (ridge {fit.ridge:g})"))
     return notes
+
+
+def _pure(term: Term, values: Values, y: Floats) -> list[str]:
+    """Levels of a category whose rows all have the same outcome."""
+    if not isinstance(term, Category):
+        return []
+    codes = term.codes(values)
+    labels = (term.levels[0], *term.labels) if term.levels else term.labels
+    rows = [y[codes == i] for i in range(len(labels))]
+    return [f"{term.name} {label}" for label, r in zip(labels, rows, strict=True) if len(r) and np.ptp(r) == 0]
 
 
 def _and(names: Sequence[str]) -> str:

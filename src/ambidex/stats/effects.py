@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from ambidex.stats import laws
-from ambidex.stats.claim import Claim, Verdict, decide_all
+from ambidex.stats.claim import Claim, Verdict, decide, decide_all
 from ambidex.stats.design import Category, Term
 from ambidex.stats.estimate import Estimate
+from ambidex.stats.families import benjamini_hochberg
 from ambidex.stats.regression import Fit, joint_wald
 
 __all__ = [
@@ -31,16 +32,16 @@ class Change:
     Attributes:
         column: The column.
         text: In words: `One year against Month-to-month`, `from 9 to 55`.
-        category: Level that it is set to, None for numbers.
-        base: Level that it is compared with, None for numbers.
+        category: Level or number that it is set to; numbers as JSON writes them.
+        base: Level or number that it is compared with.
         start: Design columns at the start, shape (size,).
         end: Design columns at the end, shape (size,).
     """
 
     column: str
     text: str
-    category: str | None
-    base: str | None
+    category: str
+    base: str
     start: Floats
     end: Floats
 
@@ -86,7 +87,7 @@ def between(term: Term, start: float | str, end: float | str, how: str = "") -> 
         )
     rows_ = term.matrix(np.array([start, end], dtype=np.float64))
     text = f"from {_plain(float(start))} to {_plain(float(end))}" + (f" ({how})" if how else "")
-    return Change(term.name, text, None, None, rows_[0], rows_[1])
+    return Change(term.name, text, f"{float(end):.12g}", f"{float(start):.12g}", rows_[0], rows_[1])
 
 
 def average_effect(
@@ -140,7 +141,7 @@ def average_effect(
         high=math.inf,
         n=fit.n,
         unit=shown,
-        method=f"average effect, {change.text}, {held}; {model}",
+        method=f"average effect, {held}; {model}",
         se=scale * se if known else None,
         law=law if known else None,
         category=change.category,
@@ -200,9 +201,30 @@ def link(fit: Fit, place: slice, name: str, *, outcome: str) -> Estimate:
 
 
 def goes_with(links: Sequence[Estimate], *, alpha: float = 0.10) -> list[Verdict]:
-    """Which columns go with the outcome, with a false share of at most ``alpha`` expected among those named."""
+    """Which columns go with the outcome, with a false share of at most ``alpha`` expected among those named.
+
+    Columns without a test stay open and are not counted in the family, as for their q-values.
+    """
     claims = [Claim(measure=f"the link between {e.name}", alpha=alpha) for e in links]
-    return decide_all(claims, links, family="bh")
+    tested = [i for i, e in enumerate(links) if not math.isnan(e.value)]
+    judged = decide_all([claims[i] for i in tested], [links[i] for i in tested], family="bh")
+    verdicts = dict(zip(tested, judged, strict=True))
+    judged = [verdicts[i] if i in verdicts else decide(claims[i], links[i]) for i in range(len(links))]
+    q = benjamini_hochberg([math.nan if e.p_value is None else e.p_value for e in links])
+    return [_explained(verdict, float(value), alpha) for verdict, value in zip(judged, q, strict=True)]
+
+
+def _explained(verdict: Verdict, q: float, alpha: float) -> Verdict:
+    """The verdict with its reason as a test statistic: the deviate has no unit that a reader could use."""
+    if math.isnan(q) or math.isnan(verdict.estimate.value):
+        return replace(verdict, because="no test: there is nothing left to compare")
+    shown = "q < .001" if q < 0.001 else f"q = {q:.3f}".replace("0.", ".", 1)
+    because = f"joint Wald z {verdict.estimate.value:.1f}, {shown}"
+    if verdict.outcome == "open":
+        because += f", not below {f'{alpha:.2f}'.removeprefix('0')}"
+        if verdict.needed is not None:
+            because += f"; about {verdict.needed:,} more rows would decide it if the link is as strong as it looks"
+    return replace(verdict, because=because)
 
 
 def importance(alone: Fit, together: Fit, place: slice) -> float:

@@ -10,7 +10,10 @@ __all__ = ["basis", "choose_knots", "pieces"]
 Floats = npt.NDArray[np.float64]
 
 FEW = 6
-"""Columns with fewer distinct values than this enter as straight lines."""
+"""Columns with fewer distinct values than this get their knots at values, not at percentiles."""
+
+ROWS_OF_A_KNOT = 20
+"""Rows that such a value needs for a knot of its own."""
 
 
 def choose_knots(values: Floats) -> Floats:
@@ -18,7 +21,8 @@ def choose_knots(values: Floats) -> Floats:
 
     Four knots at the 5th, 35th, 65th and 95th percentile (three at 10, 50, 90 below 100 values).
     Where ties leave fewer than three of them (a column that is mostly zero), the percentiles of
-    the distinct values are taken.
+    the distinct values are taken. Three to five distinct values are knots themselves where enough rows have
+    them: a straight line through a code of 0, 1, 2 misses that 1 is the highest.
 
     Args:
         values: Finite values of the column, shape (n,), in its own unit.
@@ -33,9 +37,13 @@ def choose_knots(values: Floats) -> Floats:
     >>> choose_knots(np.array([0.0, 1.0, 1.0])).size
     0
     """
-    distinct = np.unique(values)
+    distinct, rows = np.unique(values, return_counts=True)
     if distinct.size < FEW:
-        return np.empty(0)
+        common: Floats = distinct[rows >= ROWS_OF_A_KNOT]
+        if common.size < 3:
+            return np.empty(0)
+        four: Floats = common[np.linspace(0, common.size - 1, min(common.size, 4)).round().astype(int)]
+        return four
     shares = [0.05, 0.35, 0.65, 0.95] if values.size >= 100 else [0.10, 0.50, 0.90]
     for sample in (values, distinct):
         knots = np.unique(np.quantile(sample, shares))
