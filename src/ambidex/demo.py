@@ -278,8 +278,9 @@ def _ranking(arrived: Path, scores: Path, story: Story) -> str | None:
     scored = read(str(scores)).number(f"probability_{story.positive}")
     auc = delong(y, scored)
     return (
-        f"it ranks the new rows with AUC {auc.value:.2f} ({auc.low:.2f} to {auc.high:.2f}): inputs that drift and a "
-        "model that got worse are two things"
+        f"it ranks the new rows with AUC {auc.value:.2f} ({auc.low:.2f} to {auc.high:.2f}), mean score "
+        f"{share(float(scored.mean()))} against {share(float(y.mean()))}: inputs that drift and a model that got worse "
+        "are two things"
     )
 
 
