@@ -89,6 +89,16 @@ def test_welch_on_students_sleep() -> None:
     check("Q2-13", e.value / e.se, e.law.args[0], e.p_value, e.low, e.high)
 
 
+def test_fisher_is_scipys() -> None:
+    from scipy import stats
+
+    rng = np.random.default_rng(3)
+    for n1, n0 in [*rng.integers(1, 300, (40, 2)), (300_000, 290_000)]:
+        x1, x0 = int(rng.integers(0, min(n1, 9) + 1)), int(rng.integers(0, min(n0, 9) + 1))
+        oracle = stats.fisher_exact([[x1, n1 - x1], [x0, n0 - x0]]).pvalue
+        assert fisher_p(x1, int(n1), x0, int(n0)) == pytest.approx(oracle, rel=1e-6)
+
+
 def test_fisher_on_tea() -> None:
     check("Q2-15", fisher_p(3, 4, 1, 4), of=slice(0, 1))
 

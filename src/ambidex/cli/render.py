@@ -6,7 +6,6 @@ An answer or a result becomes a list of blocks once; ``text`` writes the blocks 
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 
 from ambidex.cli.errors import one_line
 from ambidex.report import words
+from ambidex.report.grids import from_to
 
 __all__ = [
     "Block",
@@ -188,17 +188,13 @@ def _estimate_name(estimate: Mapping[str, Any]) -> str:
         name += f", {estimate['arm']}"
         if estimate.get("control") is not None:
             name += f" against {estimate['control']}"
-    if estimate.get("category") is not None:
+    if estimate["kind"] == "marginal-effect" and (ends := from_to(estimate)):
+        name += f", {ends}"
+    elif estimate.get("category") is not None:
         name += f" = {estimate['category']}"
         if estimate.get("base") is not None:
             name += f", not {estimate['base']}"
-    elif estimate["kind"] == "marginal-effect" and (span := _SPAN.search(estimate["method"])):
-        # The change of a number that the effect is of stands in the method only.
-        name += f", {span[0]}"
     return f"{name}, alone" if estimate.get("adjusted") is False else name
-
-
-_SPAN = re.compile(r"from \S+ to [^\s,]+")
 
 
 def _column_table(columns: Sequence[Mapping[str, Any]], verbose: bool) -> list[Block]:

@@ -191,7 +191,8 @@ def method(story: Story, analysis: Analysis, time: str | None) -> str:
         f"{kind} on {plural(len(story.y), 'row')} with natural splines for numbers; joint Wald test for each of "
         f"{plural(len(story.factors), 'column')}, false share at most {ALPHA:.0%} (Benjamini-Hochberg); average "
         f"effects by the delta method, of a number from its 25th to its 75th percentile (further out where the two are "
-        f"equal) and, for the first {SHOWN}, where it differs most; ranked by evidence alone and with all others, averaged; fit measured on {held}."
+        f"equal) and, for the first {SHOWN}, where it differs most; ranked by evidence alone and with all others, averaged; "
+        f"fit measured on {held}."
     )
     return text + (f" Ranking repeated on {analysis.halves} half-samples." if analysis.halves else "")
 

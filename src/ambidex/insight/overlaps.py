@@ -27,13 +27,11 @@ MOST_TERMS = 400
 
 def twins(factors: Sequence[Factor]) -> list[list[str]]:
     """Groups of columns of numbers whose ranks move together, chained."""
-    from scipy import stats
-
     numbers = [f for f in factors if f.values.dtype.kind == "f"]
     if len(numbers) < 2:
         return []
     filled = [np.where(np.isfinite(f.values), f.values, getattr(f.term, "impute", 0.0)) for f in numbers]
-    ranks = np.column_stack([stats.rankdata(v) for v in filled])
+    ranks = np.column_stack([_ranks(v) for v in filled])
     spread = ranks.std(axis=0)
     rho = np.abs(np.atleast_2d(np.corrcoef(ranks[:, spread > 0], rowvar=False)))
     names = [f.name for f, s in zip(numbers, spread, strict=True) if s > 0]
@@ -44,6 +42,12 @@ def twins(factors: Sequence[Factor]) -> list[list[str]]:
                 old, new = group[i], group[j]
                 group = [new if g == old else g for g in group]
     return [[n for n, g in zip(names, group, strict=True) if g == k] for k in sorted(set(group)) if group.count(k) > 1]
+
+
+def _ranks(values: Floats) -> Floats:
+    """Ranks from 1, those of equal numbers averaged."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2.0)[place]
 
 
 def worked_out(main: Sequence[str], by_name: Mapping[str, Factor], x: Floats, places: Mapping[str, slice]) -> list[str]:

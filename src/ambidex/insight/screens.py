@@ -79,10 +79,10 @@ def screen(
             out.leave(name, "excluded", f"{name}: left out as asked")
             continue
         facts = table.facts(name)
+        out.cautions += [(p["code"], p["text"]) for p in facts.problems if p["code"] != "empty"]
         if name == time:
             out.leave(name, "time", f"{name}: orders the rows")
             continue
-        out.cautions += [(p["code"], p["text"]) for p in facts.problems if p["code"] != "empty"]
         if facts.role == "constant" or facts.type == "empty":
             what = "holds no value" if facts.type == "empty" else "has one value only"
             out.leave(name, "constant", f"{name}: {what}")

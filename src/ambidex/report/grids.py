@@ -12,7 +12,7 @@ from ambidex.report.answer import Figure
 from ambidex.report.marks import value_text
 from ambidex.report.words import count, number, plural, share, signed, signed_points, span
 
-__all__ = ["Grid", "actions_grid", "appendix", "cell", "numbers_grid", "plain", "short"]
+__all__ = ["Grid", "actions_grid", "appendix", "cell", "from_to", "numbers_grid", "plain", "short"]
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -204,8 +204,23 @@ def _group(e: Mapping[str, Any]) -> str:
         return f"{short(e['arm'], 120)} against {short(e.get('control'), 120) or 'the rest'}"
     if e.get("category") is not None:
         against = f" against {short(e['base'], 120)}" if e.get("base") is not None else ""
+        if e.get("kind") == "marginal-effect" and (ends := from_to(e)):
+            return ends
         return short(e["category"], 120) + against
     return ""
+
+
+def from_to(e: Mapping[str, Any]) -> str:
+    """`from 9 to 55` where an effect is of a number; empty for labels."""
+    try:
+        ends = [float(str(e.get(key))) for key in ("base", "category")]
+    except ValueError:
+        return ""
+    return (
+        "from {} to {}".format(*(f"{end:.6g}".replace("-", "−") for end in ends))
+        if all(map(math.isfinite, ends))
+        else ""
+    )
 
 
 def _amount(e: Mapping[str, Any], value: float | None) -> str:

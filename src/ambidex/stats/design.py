@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,13 @@ LARGEST = 1e150
 """Numbers beyond this are read as this, so that no difference of two overflows."""
 
 OTHER, MISSING = "(other)", "(missing)"
+
+
+class _Places(dict[Any, int]):
+    """Places of labels; a label that is not there has place 0."""
+
+    def __missing__(self, label: object) -> int:
+        return 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +61,10 @@ class Category:
 
     def codes(self, values: Values) -> npt.NDArray[np.int64]:
         """0 for the base, then the place in ``labels`` plus 1; unknown labels count as the base. Shape (n,)."""
-        place: dict[str | None, int] = {level: i for i, level in enumerate(self.levels)}
+        place = _Places({level: i for i, level in enumerate(self.levels)})
         place.update(dict.fromkeys(self.folded, len(self.levels)))
         place[None] = self.size if self.missing else len(self.levels) if self.folded else 0
-        return np.fromiter((place.get(v, 0) for v in values), dtype=np.int64, count=len(values))
+        return np.fromiter(map(place.__getitem__, values.tolist()), dtype=np.int64, count=len(values))
 
     def matrix(self, values: Values) -> Floats:
         """Dummies, shape (n, size)."""
@@ -168,9 +176,7 @@ def category(name: str, values: Values, *, most: int = LEVELS, least: int = 1) -
     >>> category("plan", np.array(["a", "b", "a", None], dtype=object))
     Category(name='plan', levels=('a', 'b'), folded=(), missing=True)
     """
-    counts: dict[Any, int] = {}
-    for value in values:
-        counts[value] = counts.get(value, 0) + 1
+    counts: dict[Any, int] = Counter(values.tolist())
     absent = counts.pop(None, 0)
     order = sorted(counts, key=lambda level: (-counts[level], level))
     kept = [level for level in order[:most] if counts[level] >= least] or order[:1]
