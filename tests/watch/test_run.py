@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from ambidex.data.frames import FrameWriter
 from ambidex.errors import NotFound
+from ambidex.settings import read_settings
 from ambidex.watch import run
 from ambidex.watch.log import read_log
 from ambidex.workspace import Workspace, create
@@ -150,3 +152,23 @@ def test_log_is_read_from_the_cursor(place: Workspace) -> None:
     more, later = read_log(place.log_folder, "churn", cursor)
     assert len(more) == 2
     assert later["1.frames"] == cursor["1.frames"]
+
+
+def test_labels_that_wait_for_their_horizon_are_said(place: Workspace) -> None:
+    rng, of = np.random.default_rng(10), schema(2, 1)
+    (place.folder / "ambidex.toml").write_text(
+        '[models.churn]\ndata = "d.csv"\ntarget = "left"\ntime = "day"\nhorizon = "30d"\n'
+    )
+    place.settings = read_settings(place.folder)
+    write(place, frames(columns(rng, 300, of)))
+    assert "no label yet" in run.monitor(place, "churn")["text"]
+    write(place, labels(200), "labels")
+    for _ in range(2):  # the second pass finds nothing new, and they wait all the same
+        data = run.monitor(place, "churn")
+        assert (data["labels"]["matched"], data["labels"]["immature"]) == (0, 200)
+        assert data["text"].endswith("200 labels wait for their horizon")
+        assert "no label yet" not in data["text"]
+    place.clock = lambda: NOON + timedelta(days=31)
+    data = run.monitor(place, "churn")
+    assert (data["labels"]["matched"], data["labels"]["immature"]) == (200, 0)
+    assert "wait" not in data["text"]

@@ -28,17 +28,19 @@ class Due:
     predicted_at: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Arrivals:
     """What one pass has to judge, of one version.
 
     Attributes:
         frames: New predictions.
         labels: Labels that are due.
+        waiting: How many more labels wait for their horizon.
     """
 
     frames: list[Payload] = field(default_factory=list)
     labels: list[Due] = field(default_factory=list)
+    waiting: int = 0
 
 
 def read_log(

@@ -48,7 +48,8 @@ class Report:
         alerts: Open ones: {``id``, ``level``, ``kind``, ``text``, ``since``, ``columns``}.
         opened: Ids of those that this pass opened.
         loss: ``value``, ``low``, ``limit``, ``upper``, ``n``, ``outcome``; None where no loss can be judged.
-        labels: ``matched`` (all so far), ``new``, ``unusable``, ``coverage``, ``lag_s`` (median of the new ones).
+        labels: ``matched`` (all so far), ``new``, ``unusable``, ``coverage``, ``lag_s`` (median of the new ones),
+            ``immature`` (waiting for their horizon).
         score: The prediction mix, like a column; None before the first row.
     """
 
@@ -166,13 +167,14 @@ def monitor_pass(
     report = Report(
         version=int(new["version"]),
         verdict="drifted" if drifted else "none" if inside else "open",
-        text=_text(new, columns, alerts, loss),
+        text=_text(new, columns, alerts, loss, waiting=arrivals.waiting),
         rows=len(arrivals.frames),
         columns=columns,
         alerts=[dict(a) for a in alerts],
         opened=opened,
         loss=loss,
-        labels={k: labels[k] for k in ("matched", "new", "unusable", "coverage", "lag_s")},
+        labels={k: labels[k] for k in ("matched", "new", "unusable", "coverage", "lag_s")}
+        | {"immature": arrivals.waiting},
         score=score,
     )
     return new, report
@@ -356,6 +358,8 @@ def _text(
     columns: Sequence[Mapping[str, Any]],
     alerts: Sequence[Mapping[str, Any]],
     loss: Mapping[str, Any] | None,
+    *,
+    waiting: int,
 ) -> str:
     if not state["rows"]:
         return f"no prediction by @{state['version']} has been logged yet"
@@ -376,8 +380,10 @@ def _text(
     elif not pages and loss["n"]:
         words = {"refuted": "within its limit", "open": "not decided against its limit", "supported": "above its limit"}
         parts.append(f"error {plain(loss['value'] or 0.0)} {words[loss['outcome']]} {plain(loss['limit'])}")
-    elif not loss["n"] and not pages:
+    elif not loss["n"] and not pages and not waiting:
         parts.append("no label yet")
+    if waiting:
+        parts.append("1 label waits for its horizon" if waiting == 1 else f"{waiting:,} labels wait for their horizon")
     return "; ".join(parts)
 
 

@@ -121,7 +121,8 @@ def _acknowledged(place: Watched, model: str, identity: str, live: int | None) -
     state = incidents.acknowledge(document["versions"][owner], identity, now=place.clock())
     bundle = _bundle(place, model, int(owner))
     if bundle is not None:
-        state, report = _judge(place, bundle, state, Arrivals())
+        before = document["reports"].get(owner, {}).get("labels", {})
+        state, report = _judge(place, bundle, state, Arrivals(waiting=before.get("immature", 0)))
         document["reports"][owner] = report.to_dict()
     document["versions"][owner] = state
     document["alerts"] = _open_alerts(document)
@@ -205,9 +206,13 @@ def _arrivals(
         arrivals.setdefault(int(frame.get("version") or 0), Arrivals()).frames.append(frame)
     for label in due:
         arrivals.setdefault(label.version, Arrivals()).labels.append(label)
+    for identity in pending:
+        prediction = predictions.get(identity, {})
+        if prediction.get("p") is not None:
+            arrivals.setdefault(int(prediction.get("version") or 0), Arrivals()).waiting += 1
     unknown = sum(identity not in predictions for identity in pending)
     kept = dict(list(pending.items())[-MOST_PENDING:])
-    said = {"unknown": unknown, "immature": len(pending) - unknown, "repeated": repeated, "foreign": 0}
+    said = {"unknown": unknown, "repeated": repeated, "foreign": 0}
     return arrivals, kept, said
 
 
@@ -256,7 +261,7 @@ def _shown(
     if version is None:
         data: dict[str, Any] = {
             "state": "nothing-yet", "verdict": "open", "text": "no version is live and no prediction has been logged",
-            "rows": 0, "columns": [], "opened": [], "loss": None, "labels": {}, "score": None,
+            "rows": 0, "columns": [], "opened": [], "loss": None, "labels": {"immature": 0}, "score": None,
         }  # fmt: skip
     else:
         data = dict(reports[str(version)])
