@@ -222,3 +222,12 @@ def test_wrong_claims_are_refused() -> None:
 def test_json_has_no_infinity() -> None:
     e = Estimate(name="x", kind="difference", value=1, low=-math.inf, high=math.inf, n=2, p_value=math.nan)
     assert e.to_dict()["low"] is None and e.to_dict()["p_value"] is None
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("law", [laws.normal(), laws.student(3), laws.normal(0, 1), laws.asymptotic_sequence(9, 100)])
+def test_no_value_decides_nothing(value: float, law: laws.Law) -> None:
+    e = Estimate(name="x", kind="difference", value=value, low=value, high=value, n=9, se=1.0, law=law, anytime=True)
+    for claim in (Claim(measure="x"), Claim(measure="x", relation="outside", margin=0.1)):
+        verdict = decide(claim, e)
+        assert (verdict.outcome, verdict.because) == ("open", "there is no value to judge")

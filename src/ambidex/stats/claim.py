@@ -188,7 +188,7 @@ def _smallest_alpha(claim: Claim, estimate: Estimate) -> float:
 def _by_bounds(claim: Claim, estimate: Estimate) -> Verdict:
     e = estimate.at(_two_sided(claim))
     m = claim.margin
-    if math.isnan(e.value) or math.isnan(e.low) or math.isnan(e.high):
+    if not math.isfinite(e.value) or math.isnan(e.low) or math.isnan(e.high):
         return Verdict(claim=claim, outcome="open", because="there is no value to judge", estimate=e)
     match claim.relation:
         case "above":
