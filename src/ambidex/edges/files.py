@@ -112,6 +112,22 @@ class Disk:
         for folder in (path.parent, *folders) if durable else ():
             self.sync_folder(folder)
 
+    def sweep(self, folder: Path) -> int:
+        """Remove a folder's temp files whose writer is dead or that are older than an hour; returns how many."""
+        removed = 0
+        try:
+            temps = [Path(entry.path) for entry in os.scandir(folder) if entry.name.startswith(_TEMP)]
+        except OSError:
+            return 0
+        for temp in temps:
+            try:
+                if _abandoned(temp):
+                    self.remove(temp)
+                    removed += 1
+            except OSError:
+                continue  # swept by another process, or a disk that only reads: nothing depends on it
+        return removed
+
 
 @lru_cache(maxsize=1)
 def here() -> str:
@@ -238,19 +254,11 @@ class FileBlobs:
 
     def sweep(self) -> int:
         """Remove temp files whose writer is dead or that are older than an hour; returns how many."""
-        removed = 0
         try:
             folders = [f for f in self.folder.iterdir() if len(f.name) == 2]
         except OSError:
             return 0
-        for temp in (t for folder in folders for t in folder.glob(f"{_TEMP}*")):
-            try:
-                if _abandoned(temp):
-                    self._disk.remove(temp)
-                    removed += 1
-            except OSError:
-                continue  # swept by another process, or a disk that only reads: nothing depends on it
-        return removed
+        return sum(self._disk.sweep(folder) for folder in folders)
 
     def _path(self, sha256: str) -> Path:
         if not _is_hash(sha256):

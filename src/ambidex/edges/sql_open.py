@@ -4,22 +4,27 @@ SQLite runs in WAL with ``synchronous=FULL``; writers and checkpoints take one a
 file beside the database (``wal_autocheckpoint=0``), which is fair enough to never show
 "database is locked" and keeps checkpoints away from writers: SQLite before 3.51.3 can lose
 pages when the two meet. Postgres writers take the lock of the one ``chain`` row.
+
+Where files cannot be written (a read-only mount, another user's workspace), reading goes on.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
+import tempfile
 import threading
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event, exc, insert, inspect, make_url, select, text
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import NullPool, QueuePool
 
 from ambidex.edges import sql_tables as t
 from ambidex.edges.files import Disk, disk_problem
@@ -60,8 +65,14 @@ class Database:
         self._reset()
         _opened.add(self)
 
+    @property
+    def name(self) -> str:
+        """The same for every way to write the same place."""
+        return self.url or str(self.path and self.path.resolve())
+
     def _reset(self) -> None:
         self._engine: Engine | None = None
+        self._read_only = False
         self._opening = threading.Lock()
         self._threads = FairLock()
         self._processes = FileLock((self.path.parent if self.path else Path()) / "lock")
@@ -81,6 +92,8 @@ class Database:
         """The only writer's connection, in one transaction: committed at the end, or nothing was done."""
         with self._gate.inside():  # an opening is SQLite at work too: no fork during it
             self._engine_now()  # makes the tables, under the lock that is taken next
+            if self._read_only:
+                raise self._not_ours_to_write()
         with self._alone(), self._gate.inside(), self._in_our_words():
             with self._connect() as connection, connection.execution_options(ambidex_write=True).begin():
                 whole = self._whole(connection)
@@ -104,7 +117,7 @@ class Database:
         """Give back every connection; the next use opens again."""
         if self._engine is None:
             return
-        with self._alone(), self._gate.inside():
+        with nullcontext() if self._read_only else self._alone(), self._gate.inside():
             self._checkpoint(at_least=1)
             self._engine.dispose()
             self._engine = None
@@ -125,10 +138,10 @@ class Database:
                 do="open the workspace in the new process",
             )
         engine = self._engine
-        if engine is None:
+        if engine is None or (self._read_only and self._may_write()):
             with self._opening:
                 engine = self._engine
-                if engine is None:
+                if engine is None or (self._read_only and self._may_write()):
                     with self._in_our_words():
                         engine = self._open()
                     self._engine = engine
@@ -138,11 +151,17 @@ class Database:
         return engine
 
     def _open(self) -> Engine:
-        engine = self._sqlite() if self.path is not None else self._server()
+        self._read_only = self.path is not None and self.path.exists() and not self._may_write()
+        if self._read_only:
+            engine = _local(self._to_read, poolclass=NullPool)
+        else:
+            engine = self._sqlite() if self.path is not None else self._server()
         _watch(engine, self.disk.hook)
         try:
             with engine.connect() as connection:
                 schema = _schema(connection, self._where)
+            if schema is None and self._read_only:
+                raise self._not_ours_to_write()
             if schema is None:
                 self._create(engine)
             elif schema > t.SCHEMA:
@@ -156,7 +175,49 @@ class Database:
         except BaseException:
             engine.dispose()
             raise
+        if self.path is not None and not self._read_only:
+            self.disk.sweep(self.path.parent)
         return engine
+
+    def _may_write(self) -> bool:
+        """Whether this user may write the database, and beside it."""
+        assert self.path is not None
+        return os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK)
+
+    def _to_read(self) -> sqlite3.Connection:
+        """A connection for one reading where nothing can be written; a new one each time, as a writer may come.
+
+        SQLite reads a write-ahead log only beside its index, which it cannot make here. So without a log the file
+        is read as it is (``immutable``: no locks, no index); a log that lost its index, which a killed writer
+        leaves to a copy of the folder, is taken in by a copy. A reader beside a living writer has both files.
+        """
+        assert self.path is not None
+        log = self.path.with_name(self.path.name + "-wal")
+        path, mode = self.path.absolute(), "mode=ro"
+        if not log.exists() or not log.stat().st_size:
+            mode += "&immutable=1"
+        elif not self.path.with_name(self.path.name + "-shm").exists():
+            with tempfile.TemporaryDirectory(prefix="ambidex-") as folder:
+                copy = Path(shutil.copyfile(path, Path(folder) / path.name))
+                shutil.copyfile(log, copy.with_name(log.name))
+                raw = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+                with closing(sqlite3.connect(copy)) as whole:
+                    whole.execute("PRAGMA journal_mode=DELETE").fetchall()  # memory has no write-ahead log
+                    whole.backup(raw)
+            return raw
+        where = f"file:{quote(str(path))}?{mode}"
+        return sqlite3.connect(where, uri=True, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
+
+    def _not_ours_to_write(self) -> EnvironmentProblem:
+        assert self.path is not None
+        mounted = os.statvfs(self.path.parent).f_flag & os.ST_RDONLY
+        return EnvironmentProblem(
+            "env.disk",
+            "this workspace can be read here and not written",
+            where=self._where,
+            found="a read-only file system" if mounted else "no permission to write the folder and the database",
+            do="run it where the folder can be written" if mounted else "look at the owner and the permissions",
+        )
 
     def _sqlite(self) -> Engine:
         path = self.path
@@ -183,14 +244,7 @@ class Database:
                 raise
             return raw
 
-        engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool, pool_size=4, max_overflow=-1)
-
-        @event.listens_for(engine, "begin")
-        def begin(connection: Connection) -> None:
-            write = connection.get_execution_options().get("ambidex_write")
-            connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
-
-        return engine
+        return _local(connect, poolclass=QueuePool, pool_size=4, max_overflow=-1)
 
     def _server(self) -> Engine:
         assert self.url is not None
@@ -287,7 +341,7 @@ class Database:
     def _in_our_words(self) -> Iterator[None]:
         try:
             yield
-        except exc.DBAPIError as error:
+        except (exc.DBAPIError, sqlite3.Error) as error:
             ours = self._problem(error)
             if ours is None:
                 raise
@@ -297,8 +351,9 @@ class Database:
         except OSError as error:
             raise disk_problem(error, self.path or Path(), "the workspace's database") from error
 
-    def _problem(self, error: exc.DBAPIError) -> AmbidexError | None:
-        said = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
+    def _problem(self, error: exc.DBAPIError | sqlite3.Error) -> AmbidexError | None:
+        cause = error.orig if isinstance(error, exc.DBAPIError) else error
+        said = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
         words = said.lower()
         if "locked" in words or "busy" in words:
             return _busy(self._where)
@@ -330,6 +385,17 @@ class Database:
             found=said,
             do="put .ambidex back from a backup",
         )
+
+
+def _local(connect: Callable[[], sqlite3.Connection], **pool: Any) -> Engine:
+    engine = create_engine("sqlite://", creator=connect, **pool)
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        write = connection.get_execution_options().get("ambidex_write")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+    return engine
 
 
 def _postgres(url: str) -> str:
