@@ -7,10 +7,12 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from ambidex.edges import files
 from ambidex.edges.sql import SqlStore
 from ambidex.errors import EnvironmentProblem, UsageError
 from ambidex.testing import HandClock, StoreContract, judge, promote, register
@@ -315,3 +317,93 @@ print(time.process_time())
         float(subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout) for _ in range(2)
     ]
     assert min(times) < 0.6
+
+
+def test_a_disk_that_is_full_while_a_workspace_is_made_is_said_and_making_goes_on(tmp_path):
+    """The kernel refuses files beyond a size, from nothing at all up to where the making comes through."""
+    script = f"""
+import resource, signal
+from pathlib import Path
+import ambidex as amb
+from ambidex.errors import EnvironmentProblem
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+refused = 0
+for size in (0, 40, 3000, 5000, 20_000, 33_000, 60_000, 100_000):
+    w = Path({str(tmp_path)!r}) / str(size)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        amb.init(w)
+    except EnvironmentProblem as error:
+        assert (error.code, error.exit_code) == ("env.disk", 5)
+        refused += 1
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    if not (w / "ambidex.toml").exists():
+        amb.init(w)
+    assert amb.doctor(at=w).data["healthy"]
+print(refused)
+"""
+    command = [sys.executable, "-B", "-c", script]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert int(ran.stdout) >= 5
+
+
+def test_temp_files_of_dead_writers_are_swept_when_it_opens(path):
+    here = files.here()
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    dead = path.with_name(f".tmp-{here}-{gone.pid}-abc")
+    alive = path.with_name(f".tmp-{here}-{os.getpid()}-abc")
+    elsewhere = path.with_name(".tmp-00000000-1-abc")
+    old = path.with_name(".tmp-00000000-1-old")
+    for temp in (dead, alive, elsewhere, old):
+        temp.write_text("1 ")
+    os.utime(old, (1e9, 1e9))
+    assert failed(path) == []
+    assert [temp.exists() for temp in (dead, alive, elsewhere, old)] == [False, True, True, False]
+
+
+def test_a_lease_whose_release_fails_is_free_for_this_process(path, monkeypatch):
+    store, other = SqlStore(path, clock=HandClock()), SqlStore(path, clock=HandClock())
+    token = store.lease("retrain", seconds=3600)
+    assert other.lease("retrain", seconds=3600) is None
+    with monkeypatch.context() as full:
+        full.setattr(store._database, "writing", refused)
+        with pytest.raises(EnvironmentProblem):
+            store.release("retrain", token)
+        with pytest.raises(EnvironmentProblem):
+            store.lease("retrain", seconds=3600)
+    again = other.lease("retrain", seconds=3600)
+    assert again == token + 1
+    assert store.lease("retrain", seconds=3600) is None
+    store.release("retrain", token)  # it is another's now
+    assert store.lease("retrain", seconds=3600) is None
+    other.release("retrain", again)
+    assert store.lease("retrain", seconds=3600) == again + 1
+    store.close()
+    other.close()
+
+
+@contextmanager
+def refused():
+    raise EnvironmentProblem("env.disk", "the disk is full")
+    yield
+
+
+def test_a_lease_that_was_never_committed_is_not_held(path, monkeypatch):
+    store = SqlStore(path, clock=HandClock())
+    real = store._database.writing
+
+    @contextmanager
+    def torn():
+        with real() as connection:
+            yield connection
+            raise EnvironmentProblem("env.disk", "the disk is full")
+
+    with monkeypatch.context() as full:
+        full.setattr(store._database, "writing", torn)
+        with pytest.raises(EnvironmentProblem):
+            store.lease("retrain", seconds=3600)
+    assert store.lease("retrain", seconds=3600) == 1
+    store.close()

@@ -217,27 +217,43 @@ class SqlStore:
         Args:
             name: What is leased.
             seconds: How long it holds unless it is given back. A holder on this machine that has
-                died holds it no longer; a clock that was set back cannot prolong it beyond ``seconds``.
+                died holds it no longer, nor does this process what it has given back in vain; a clock
+                that was set back cannot prolong it beyond ``seconds``.
 
         Returns:
             The fencing token, larger than every one before, or None while somebody else holds it.
         """
         now = self._clock().timestamp()
-        with self._writing() as connection:
-            row = connection.execute(select(t.leases).where(t.leases.c.name == name)).first()
-            if row is not None and row.until > now and not _dead(row.holder):
-                if row.until > now + row.granted:
-                    connection.execute(update(t.leases).where(t.leases.c.name == name).values(until=now + row.granted))
-                return None
-            token = 1 if row is None else int(row.token) + 1
-            connection.execute(delete(t.leases).where(t.leases.c.name == name))
-            connection.execute(
-                insert(t.leases).values(name=name, token=token, holder=_holder(), until=now + seconds, granted=seconds)
-            )
-            return token
+        key, holder = (self._database.name, name), _holder()
+        try:
+            with self._writing() as connection:
+                row = connection.execute(select(t.leases).where(t.leases.c.name == name)).first()
+                if row is not None and row.until > now and not _gone(row.holder):
+                    if row.until > now + row.granted:
+                        connection.execute(
+                            update(t.leases).where(t.leases.c.name == name).values(until=now + row.granted)
+                        )
+                    return None
+                token = 1 if row is None else int(row.token) + 1
+                connection.execute(delete(t.leases).where(t.leases.c.name == name))
+                values = {"name": name, "token": token, "holder": holder, "until": now + seconds, "granted": seconds}
+                connection.execute(insert(t.leases).values(**values))
+                _held[key] = (token, holder)  # before the commit, after which other threads read of it
+                return token
+        except BaseException:
+            if _held.get(key, (0, ""))[1] == holder:
+                del _held[key]
+            raise
 
     def release(self, name: str, token: int) -> None:
-        """Give a lease back, if the token is still the newest."""
+        """Give a lease back, if the token is still the newest.
+
+        Where the disk refuses to write it down, the lease is free all the same for this process at once, and for
+        others when this process has ended.
+        """
+        key = (self._database.name, name)
+        if _held.get(key, (0, ""))[0] == token:
+            del _held[key]
         with self._writing() as connection:
             connection.execute(
                 update(t.leases).where(t.leases.c.name == name, t.leases.c.token == token).values(until=0.0)
@@ -554,7 +570,15 @@ def _holder() -> str:
     return f"{here()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
-def _dead(holder: str) -> bool:
-    """True only if the holder's process ran on this boot of this machine and is gone."""
+_held: dict[tuple[str, str], tuple[int, str]] = {}
+"""What this process holds: (database, lease) -> (token, holder)."""
+
+
+def _gone(holder: str) -> bool:
+    """True only if the holder's process ran on this boot of this machine and is gone, or is this one and has let go."""
     parts = holder.split("-")
-    return len(parts) == 3 and parts[0] == here() and parts[1].isdigit() and not alive(int(parts[1]))
+    if len(parts) != 3 or parts[0] != here() or not parts[1].isdigit():
+        return False
+    if int(parts[1]) == os.getpid():
+        return all(holder != mine for _, mine in list(_held.values()))
+    return not alive(int(parts[1]))
