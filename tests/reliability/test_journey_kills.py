@@ -230,7 +230,7 @@ def sound(w: Path) -> dict[str, Any]:
 def litter(w: Path) -> list[str]:
     return [
         str(p.relative_to(w)) for p in w.rglob("*")
-        if p.name.endswith((".tmp", ".new", ".old")) or (p.name.startswith(".tmp-") and p.parent.name != ".ambidex")
+        if p.name.endswith((".tmp", ".new", ".old")) or p.name.startswith(".tmp-")
     ]  # fmt: skip
 
 
