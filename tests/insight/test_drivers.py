@@ -83,7 +83,7 @@ def test_telco_reads_as_an_association(telco: Answer) -> None:
         for w in CAUSAL
         if w in text.replace('"verb": "drivers"', "").replace("ambidex drivers", "").replace('"because"', "")
     ]
-    assert "goes with" in telco.headline
+    assert "goes most with" in telco.headline
     assert any("not tested" in u for u in telco.unknowns)
 
 
@@ -166,7 +166,7 @@ def test_exclude_leaves_out_and_keep_puts_back() -> None:
 
 def test_exact_copies_are_read_as_one() -> None:
     answer = drivers(shared("data/churn/mlc_churn.csv"), target="churn")
-    assert left_out(answer) == {"state": "text"}
+    assert left_out(answer) == {}
     together = [c.text for c in answer.cautions if c.code == "read-together"]
     assert len(together) == 4
     shown = [r["label"].split(":")[0] for r in answer.findings[0].figure.rows]  # type: ignore[union-attr]
@@ -179,7 +179,7 @@ def test_exact_copies_are_read_as_one() -> None:
 def test_a_number_outcome() -> None:
     answer = drivers(shared("data/streams/kc_house_sales.csv"), target="price")
     assert answer.extra["fit"]["r2"] == pytest.approx(0.785, abs=0.02)
-    assert answer.headline.startswith("sqft_living goes with the largest differences in price")
+    assert answer.headline.startswith("sqft_living goes most with price")
     assert left_out(answer) == {"id": "id", "date": "time"}
     assert answer.model is not None
     assert answer.model["recipe"]["task"] == "regression"
@@ -373,7 +373,7 @@ def test_a_code_of_three_values_is_not_a_straight_line() -> None:
     rows = pa.table({"code": code, "noise": rng.normal(size=2000), "y": np.where(y, "yes", "no")})
     answer = drivers(rows, target="y")
     high, low = (words.share(float(y[code == k].mean())) for k in (1, 0))
-    assert answer.headline.startswith(f"code goes with the largest differences in y: {high} where it is 1, {low} where")
+    assert answer.headline.startswith(f"code goes most with y: {high} where it is 1, {low} where")
 
 
 def test_alone_is_the_difference_of_the_named_levels() -> None:

@@ -22,6 +22,7 @@ from ambidex.records import Prepare, Recipe, Schema
 from ambidex.report import words
 from ambidex.report.answer import Answer, Caution, Check, Recommendation
 from ambidex.stats.claim import Claim, Verdict, decide
+from ambidex.stats.design import LEVELS, Category
 from ambidex.stats.estimate import Estimate
 
 __all__ = ["drivers"]
@@ -33,6 +34,9 @@ EXACT_R2 = 0.999
 
 FAR = 4.0
 """Standard errors beyond which a column stands out even where all columns together tell nothing on new rows."""
+
+FEW_LEVELS = 10
+"""Levels of their own for columns with more than ``LEVELS``, where the rows do not suffice for that many."""
 
 FEWEST = 10
 """Rows with the rarer outcome below which no column is called a leak: chance alone separates so few."""
@@ -76,6 +80,12 @@ def drivers(
     target = source.require(str(target))
     for name in (*exclude, *keep, *((time,) if time else ())):
         source.require(name)
+    if target in exclude:
+        raise UsageError(
+            "usage.value",
+            f"exclude names {target}, which is the target",
+            do="leave it out of --exclude, or name another --target",
+        )
     _not_too_wide(source)
     outcome = read_outcome(source, target, positive)
     binary = outcome.task == "binary"
@@ -108,14 +118,14 @@ def drivers(
         question=f"What goes with {outcome.words}?",
         estimates=(*estimates, *([asked.fit] if asked.fit else [])),
         verdicts=tuple(f.verdict for f in asked.analysis.factors if f.verdict) + asked.verdicts,
-        cautions=tuple(Caution(*c) for c in _cautions(source, outcome, screened, asked, notes)),
+        cautions=tuple(Caution(*c) for c in _cautions(source, outcome, screened, asked, notes, story)),
         unknowns=say.unknowns(story, time),
         method=say.method(story, asked.analysis, time),
         record=record(source, verb="drivers", options=options, seed=seed),
         tables={"Columns": say.table(story)},
         extra={"fit": _fit(asked, y, outcome, time), "left_out": screened.left_out},
-        model={"recipe": recipe.to_json()},
-        next=("ambidex report answer/N", "ambidex package answer/N --name NAME"),
+        model={"recipe": recipe.to_json()} if screened.columns else None,
+        next=("ambidex report answer/N", *(("ambidex package answer/N --name NAME",) if screened.columns else ())),
     )
 
 
@@ -144,13 +154,20 @@ def _ask(
     factors = alone(screened.columns, y, binary=binary, unit=unit) if len(y) > 2 else []
     factors = _without_leaks(factors, screened, y, binary, keep)
     analysis = analyse(factors, y, binary=binary, outcome=outcome.words, unit=unit, seed=seed)
+    wide = {f.name: f.values for f in factors if _levels(f) > LEVELS}
+    if not analysis.enough and wide:
+        folded = {f.name: f for f in alone(wide, y, binary=binary, unit=unit, most=FEW_LEVELS)}
+        factors = [folded.get(f.name, f) for f in factors]
+        analysis = analyse(factors, y, binary=binary, outcome=outcome.words, unit=unit, seed=seed)
     if not analysis.enough and factors:
-        factors = alone(screened.columns, y, binary=binary, unit=unit, straight=True)
+        most = FEW_LEVELS if wide else LEVELS
+        factors = alone(screened.columns, y, binary=binary, unit=unit, straight=True, most=most)
         analysis = analyse(factors, y, binary=binary, outcome=outcome.words, unit=unit, seed=seed)
         if analysis.enough:
             notes.append(("straight-lines", "too few rows for curves: numbers enter as straight lines"))
     if not analysis.enough:
         return _Asked(analysis, None, (), tuple(notes))
+    notes += [_folded(f) for f in factors if f.name in wide]
     fit, _, _ = measure_fit(screened.columns, y, schema=schema, seed=seed, order=order)
     while not binary and fit.value >= EXACT_R2 and len(screened.columns) > 1:
         strongest = max((f for f in factors if f.name not in keep), key=lambda f: f.score, default=None)
@@ -177,6 +194,21 @@ def _ask(
             )
         )
     return _Asked(analysis, fit, (useful,), tuple(notes))
+
+
+def _levels(factor: Factor) -> int:
+    return len(factor.term.levels) + len(factor.term.folded) if isinstance(factor.term, Category) else 0
+
+
+def _folded(factor: Factor) -> tuple[str, str]:
+    assert isinstance(factor.term, Category)
+    kept, folded = len(factor.term.levels), len(factor.term.folded)
+    rows = int(np.isin(factor.values.astype(str), factor.term.folded).sum())
+    return (
+        "folded-levels",
+        f"{factor.name}: {kept + folded} levels; the {kept} most frequent are read one by one, the other {folded} "
+        f"({words.plural(rows, 'row')}) as one, so that the rows suffice",
+    )
 
 
 def _without_leaks(
@@ -285,7 +317,12 @@ def _room(story: Story, terms: int, passed: bool) -> Check:
 
 
 def _cautions(
-    source: Table, outcome: Outcome, screened: Screened, asked: _Asked, notes: Sequence[tuple[str, str]]
+    source: Table,
+    outcome: Outcome,
+    screened: Screened,
+    asked: _Asked,
+    notes: Sequence[tuple[str, str]],
+    story: Story,
 ) -> list[tuple[str, str]]:
     out = [*notes, *outcome.cautions]
     events = int(min(outcome.values[outcome.known].sum(), (1 - outcome.values[outcome.known]).sum()))
@@ -295,6 +332,7 @@ def _cautions(
         *asked.notes,
         *screened.cautions,
         *asked.analysis.notes,
+        *say.rare(story),
         *say.reversals(asked.analysis.factors),
         *source.cautions,
     ]

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ambidex.insight.common import common_levels, enough
 from ambidex.insight.factors import Factor
 from ambidex.insight.outcome import Outcome
 from ambidex.report.answer import Figure
@@ -93,7 +94,12 @@ class Story:
     def top(self) -> list[Factor]:
         """Factors to tell of: supported, one of each group of twins, suspects last."""
         told = [f for f in self.factors if f.supported and f.head and f.effects]
-        return sorted(told, key=lambda f: f.name in self.suspects)
+        return sorted(told, key=lambda f: (f.name in self.suspects, f.name in self.thin))
+
+    @cached_property
+    def thin(self) -> set[str]:
+        """Columns with no two values that have enough rows each; they are told of last."""
+        return {f.name for f in self.factors if not _has_two(f, self)}
 
     @cached_property
     def contrasts(self) -> dict[str, Contrast]:
@@ -119,7 +125,9 @@ def contrast(factor: Factor, story: Story) -> Contrast:
     """Where the outcome is highest and lowest along a column, and what is left with the others held equal."""
     assert factor.together is not None
     if isinstance(factor.term, Category):
-        clear = [e for e in factor.effects if e.low > 0 or e.high < 0] or factor.effects
+        told = common_levels(factor.term, factor.values, story.y, binary=story.binary)
+        known = [e for e in factor.effects if told[str(e.category)][0] and told[str(e.base)][0]] or factor.effects
+        clear = [e for e in known if e.low > 0 or e.high < 0] or known
         effect = max(clear, key=lambda e: abs(e.value))
         codes = factor.term.codes(factor.values)
         place = 1 + factor.term.labels.index(str(effect.category))
@@ -131,8 +139,9 @@ def contrast(factor: Factor, story: Story) -> Contrast:
         return Contrast(names[1], names[0], base, here, effect, label)
     values = factor.values[np.isfinite(factor.values)]
     ends = np.unique(np.quantile(values, PERCENTILES, method="inverted_cdf"))
-    if len(ends) < 2:
-        ends = np.unique(values)[[0, -1]]
+    if len(ends) < 2:  # one value in most rows: against the middle of the others, not against the furthest
+        rest = values[values != ends[0]]
+        ends = np.unique([ends[0], float(np.quantile(rest, 0.5, method="inverted_cdf"))])
     rows = factor.term.matrix(ends)
     held = effects.held_equal(factor.together, factor.matrix, factor.place, list(rows))
     i, j = sorted((int(np.argmin(held)), int(np.argmax(held))))
@@ -154,6 +163,16 @@ def contrast(factor: Factor, story: Story) -> Contrast:
     return Contrast(a, b, float(alone[0]), float(alone[1]), effect, label)
 
 
+def _has_two(f: Factor, story: Story) -> bool:
+    if isinstance(f.term, Category):
+        told = common_levels(f.term, f.values, story.y, binary=story.binary)
+        return told[f.term.levels[0]][0] and sum(ok for ok, _ in told.values()) > 1
+    seen, counts = np.unique(f.values[np.isfinite(f.values)], return_counts=True)
+    most = f.values == seen[np.argmax(counts)]
+    rest = np.isfinite(f.values) & ~most
+    return enough(rest, story.y, binary=story.binary) and (len(seen) > 2 or enough(most, story.y, binary=story.binary))
+
+
 def turned(c: Contrast) -> bool:
     """True if the difference has the other sign once the other columns are held equal."""
     higher_first = c.label.split(": ", 1)[-1].startswith(c.high + " against")
@@ -171,7 +190,9 @@ def levels_figure(story: Story, f: Factor) -> Figure:
         codes = f.term.codes(f.values)
         labels = [f.term.levels[0], *f.term.labels]
         groups = [(level_name(label), codes == i if i else f.values == label) for i, label in enumerate(labels)]
-        groups = sorted(groups, key=lambda g: -int(g[1].sum()))[:8]
+        c = story.contrasts.get(f.name)
+        named = (c.high, c.low) if c else ()
+        groups = sorted(groups, key=lambda g: (g[0] not in named, -int(g[1].sum())))[:8]
         groups.sort(key=lambda g: -float(story.y[g[1]].mean()) if g[1].any() else 0.0)
     else:
         seen = f.values[np.isfinite(f.values)]

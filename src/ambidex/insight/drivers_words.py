@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ambidex.insight.common import LEAST_EVENTS, LEAST_SHARE, common_levels
 from ambidex.insight.drivers_story import SHOWN, Contrast, Story, finite, level_name, levels_figure, turned
 from ambidex.insight.factors import ALPHA, PER_TERM, Analysis, Factor
 from ambidex.report.answer import Figure, Finding, Strength
@@ -19,7 +20,7 @@ from ambidex.stats.design import Category
 from ambidex.stats.estimate import Estimate
 
 __all__ = [
-    "actions", "advice", "findings", "headline", "method", "nothing", "reversals", "strength",
+    "actions", "advice", "findings", "headline", "method", "nothing", "rare", "reversals", "strength",
     "table", "tiles", "unknowns",
 ]  # fmt: skip
 
@@ -38,7 +39,7 @@ def headline(story: Story) -> str:
     if first.name in story.suspects:
         then = f" Check that it is known before {story.outcome.name} is.{then}"
     return (
-        f"{aside}{first.name} goes with the largest differences in {story.outcome.words}: {story.level(c.at_high)} "
+        f"{aside}{first.name} goes most with {story.outcome.words}: {story.level(c.at_high)} "
         f"where it is {c.high}, {story.level(c.at_low)} where it is {c.low} ({_left(story, c)}).{then}"
     )
 
@@ -59,7 +60,8 @@ def strength(story: Story) -> Strength:
     effect = story.contrasts[first.name].effect
     clear = (effect.low > 0 or effect.high < 0) and not turned(story.contrasts[first.name])
     steady = not story.halves or (first.steady or 0) >= 0.8 * story.halves
-    if z > 5 and clear and steady and first.name not in story.suspects:
+    doubtful = first.name in story.suspects or first.name in story.thin or grown(story, story.contrasts[first.name]) > 3
+    if z > 5 and clear and steady and not doubtful:
         return "strong"
     return "some" if clear or z > 3 else "weak"
 
@@ -191,8 +193,10 @@ def method(story: Story, analysis: Analysis, time: str | None) -> str:
         f"{kind} on {plural(len(story.y), 'row')} with natural splines for numbers; joint Wald test for each of "
         f"{plural(len(story.factors), 'column')}, false share at most {ALPHA:.0%} (Benjamini-Hochberg); average "
         f"effects by the delta method, of a number from its 25th to its 75th percentile (further out where the two are "
-        f"equal) and, for the first {SHOWN}, where it differs most; ranked by evidence alone and with all others, averaged; "
-        f"fit measured on {held}."
+        f"equal) and, for the first {SHOWN}, where it differs most; ranked by evidence alone and with all others, "
+        "averaged; "
+        f"fit measured on {held}. Levels are told of where they have {LEAST_SHARE:.0%} of the rows"
+        + (f" and {LEAST_EVENTS} rows of each outcome." if story.binary else ".")
     )
     return text + (f" Ranking repeated on {analysis.halves} half-samples." if analysis.halves else "")
 
@@ -214,6 +218,27 @@ def table(story: Story) -> list[dict[str, Any]]:
             row["in_top_five"] = f"{f.steady} of {story.halves}"
         rows.append(row)
     return rows
+
+
+def rare(story: Story) -> list[tuple[str, str]]:
+    """Levels of the columns told of that have too few rows to be told of themselves."""
+    out = []
+    for f in story.top[:SHOWN]:
+        if not isinstance(f.term, Category):
+            continue
+        told = common_levels(f.term, f.values, story.y, binary=story.binary)
+        few = [f"{level_name(label)} ({plural(n, 'row')})" for label, (ok, n) in told.items() if not ok and n]
+        if few:
+            shown = listing(few[:4]) + (f" and {len(few) - 4} more" if len(few) > 4 else "")
+            out.append(
+                (
+                    "rare-levels",
+                    f"{f.name}: {shown} {'has' if len(few) == 1 else 'have'} less than {LEAST_SHARE:.0%} of the rows"
+                    + (f" or fewer than {LEAST_EVENTS} of either outcome" if story.binary else "")
+                    + ", so they are held equal but not told of",
+                )
+            )
+    return out
 
 
 def reversals(factors: Sequence[Factor]) -> list[tuple[str, str]]:
@@ -319,6 +344,17 @@ def _one(story: Story, f: Factor) -> Finding:
 def _so_what(story: Story, f: Factor, c: Contrast) -> str:
     alone = c.at_high - c.at_low
     left = abs(c.effect.value) / (100 if story.binary else 1)
+    if f.name in story.thin:
+        return "Few rows stand behind it: look at them before building on it."
+    if not (c.effect.low > 0 or c.effect.high < 0):
+        return "With the other columns held equal no difference is clear."
+    if turned(c):
+        return "Other columns account for this difference and more: with them held equal it turns round."
+    if times := grown(story, c):
+        return (
+            f"With the other columns held equal the difference is {_times(times)} as large as on its own: other "
+            "columns hide part of it. Look at them together before a test."
+        )
     if alone > 0 and left < 0.6 * alone:
         return f"Part of the difference belongs to other columns that go along with {f.name}."
     return "Most of the difference stays when the other columns are held equal: worth a test, if it can be changed."
@@ -342,7 +378,21 @@ def _left(story: Story, c: Contrast) -> str:
         return "unclear with the other columns held equal"
     if turned(c):
         return f"with the other columns held equal it turns round: {story.gap(e.value)} the other way"
-    return f"{story.gap(e.value)} apart with the other columns held equal"
+    more = f", {_times(grown(story, c))} as far as on its own" if grown(story, c) else ""
+    return f"{story.gap(e.value)} apart with the other columns held equal{more}"
+
+
+def grown(story: Story, c: Contrast) -> float:
+    """How many times as large the difference is with the others held equal; 0 where it is not clearly larger."""
+    alone, scale = c.at_high - c.at_low, 100 if story.binary else 1
+    low, left = min(abs(c.effect.low), abs(c.effect.high)) / scale, abs(c.effect.value) / scale
+    if turned(c) or c.effect.low <= 0 <= c.effect.high or not low > alone or left < 1.5 * alone:
+        return 0.0
+    return left / alone if alone > 0 else math.inf
+
+
+def _times(times: float) -> str:
+    return f"{times:.1f} times" if times < 9.95 else f"{times:.0f} times" if times < 100 else "many times"
 
 
 def _ranks(story: Story) -> str:

@@ -10,13 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ambidex.bundle.additive import AdditiveScorer, fit_columns
+from ambidex.insight.common import common_places
 from ambidex.insight.overlaps import COPY, TWINS, twins, worked_out
 from ambidex.insight.steadiness import steadiness
 from ambidex.records import Schema
 from ambidex.stats import effects, laws
 from ambidex.stats.claim import Verdict
 from ambidex.stats.compare import share_difference
-from ambidex.stats.design import Category, Design, Term, category, number
+from ambidex.stats.design import LEVELS, Category, Design, Term, category, number
 from ambidex.stats.discrimination import auc, delong
 from ambidex.stats.estimate import Estimate
 from ambidex.stats.families import benjamini_hochberg
@@ -102,16 +103,22 @@ class Analysis:
 
 
 def alone(
-    columns: Mapping[str, Values], y: Floats, *, binary: bool, unit: str = "", straight: bool = False
+    columns: Mapping[str, Values],
+    y: Floats,
+    *,
+    binary: bool,
+    unit: str = "",
+    straight: bool = False,
+    most: int = LEVELS,
 ) -> list[Factor]:
-    """Each column on its own."""
+    """Each column on its own; numbers as ``straight`` lines if asked, labels with ``most`` levels of their own."""
     out = []
     least = LEAST_ROWS if len(y) >= 200 else 5
     for name, values in columns.items():
         term: Term = (
             number(name, values, straight=straight, least=2 * least)
             if values.dtype.kind == "f"
-            else category(name, values, least=least)
+            else category(name, values, least=least, most=most)
         )
         x = np.column_stack([np.ones(len(y)), term.matrix(values)])
         fit = logistic(x, y) if binary else linear(x, y)
@@ -179,7 +186,8 @@ def analyse(factors: Sequence[Factor], y: Floats, *, binary: bool, outcome: str,
             own, own_x, own_design = common(order)
             factor.together, factor.matrix, factor.place = own, own_x, own_design.slices[factor.name]
         factor.link = effects.link(factor.together, factor.place, factor.name, outcome=outcome)
-        factor.importance = effects.importance(factor.alone, factor.together, factor.place)
+        told = common_places(factor.term, factor.values, y, factor.place, binary=binary)
+        factor.importance = effects.importance(factor.alone, factor.together, told)
     _judge(factors)
     for factor in factors:
         factor.effects = _effects_together(factor, unit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -86,13 +87,15 @@ def read_outcome(table: Table, target: str, positive: str | None = None) -> Outc
             raise _constant(table, target, _plain(float(seen[0])), len(seen))
         return Outcome(target, "regression", values, None, None, _missing(table, target, values))
     if positive is not None and str(positive) not in counts:
-        near = nearest(str(positive), counts)
+        positive = _same_number(str(positive), counts) or positive
+    if positive is not None and str(positive) not in counts:
+        near = _nearest(str(positive), counts, numeric=numeric)
         raise NotFound(
             "data.no-label",
-            f"{target} has no label {str(positive)!r}" + (f"; did you mean {near[0]!r}?" if near else ""),
+            f"{target} has no label {str(positive)!r}" + (f"; did you mean {_readable(near[0])!r}?" if near else ""),
             where=f"{table.name}, column {target}",
             found=_listed(counts),
-            do=f"--positive {_shell((near or list(counts))[0])}",
+            do=f"--positive {_shell(_readable((near or list(counts))[0]))}",
         )
     if len(counts) == 1:
         raise _constant(table, target, next(iter(counts)), counts.total())
@@ -158,8 +161,34 @@ def _constant(table: Table, target: str, value: str, rows: int) -> DataError:
     )
 
 
+def _value(label: str) -> float:
+    try:
+        return float(label)
+    except ValueError:
+        return float("nan")
+
+
+def _readable(label: str) -> str:
+    """`54` for a label `54.0`: the file writes a whole number as a decimal, nobody else does."""
+    whole = label.removesuffix(".0")
+    return whole if whole.lstrip("-").isdecimal() else label
+
+
+def _same_number(given: str, counts: Counter[str]) -> str | None:
+    """The one label that is the same number, however it is written."""
+    same = [label for label in counts if _value(label) == _value(given)]
+    return same[0] if len(same) == 1 else None
+
+
+def _nearest(given: str, counts: Counter[str], *, numeric: bool) -> list[str]:
+    if numeric and math.isfinite(_value(given)):
+        known = [label for label in counts if math.isfinite(_value(label))]
+        return sorted(known, key=lambda label: abs(_value(label) - _value(given)))[:1]
+    return list(nearest(given, counts))
+
+
 def _listed(counts: Counter[str], most: int = 8) -> str:
-    shown = [f"{v} ({n:,})" for v, n in counts.most_common(most)]
+    shown = [f"{_readable(v)} ({n:,})" for v, n in counts.most_common(most)]
     return ", ".join(shown) + (f", … {len(counts) - most:,} more" if len(counts) > most else "")
 
 

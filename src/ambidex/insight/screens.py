@@ -19,7 +19,7 @@ __all__ = ["Screened", "leak", "screen"]
 
 Values = npt.NDArray[Any]
 
-LEVELS = 50
+LEVELS = 60
 """Labels with more levels than this are names or free text, not a factor."""
 
 LEAK_AUC = 0.99

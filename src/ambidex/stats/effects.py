@@ -227,7 +227,7 @@ def _explained(verdict: Verdict, q: float, alpha: float) -> Verdict:
     return replace(verdict, because=because)
 
 
-def importance(alone: Fit, together: Fit, place: slice) -> float:
+def importance(alone: Fit, together: Fit, place: slice | npt.NDArray[np.intp]) -> float:
     """How much of the outcome a column accounts for: the mean of entering first and entering last.
 
     Entering first: the likelihood ratio of the column alone. Entering last: its joint Wald statistic with

@@ -18,6 +18,9 @@ Floats = npt.NDArray[np.float64]
 ALIASED = 1e-7
 """A column is aliased if less than this share of it is left once the columns before it are taken out (R's lm)."""
 
+MANY, SPARSE = 10_000, 8
+"""From so many rows on Newton's method begins where every eighth row ends."""
+
 RIDGE = 0.04
 """Penalty where the data alone give no finite coefficient: a prior standard deviation of 5 log-odds for a
 dummy, or for one standard deviation of any other column."""
@@ -214,7 +217,7 @@ def _separated(x: Floats, information: Floats, beta: Floats) -> bool:
     return bool((errors[_dummies(x)] > WIDE).any() or float((p * (1 - p)).sum()) < x.shape[1] / 4)
 
 
-def _newton(x: Floats, y: Floats, ridge: Floats) -> tuple[Floats, Floats, float, bool]:
+def _newton(x: Floats, y: Floats, ridge: Floats, *, most: int = 40) -> tuple[Floats, Floats, float, bool]:
     from scipy import linalg, special
 
     def objective(b: Floats) -> tuple[float, float, Floats]:
@@ -222,15 +225,25 @@ def _newton(x: Floats, y: Floats, ridge: Floats) -> tuple[Floats, Floats, float,
         loglik = float(y @ eta - np.logaddexp(0.0, eta).sum())
         return loglik, loglik - 0.5 * float(ridge @ b**2), eta
 
+    def curvature(p: Floats) -> Floats:
+        weighted = x * np.sqrt(p * (1 - p))[:, None]
+        product: Floats = weighted.T @ weighted  # of a matrix with itself: half the work
+        return product + np.diag(ridge)
+
     share = min(max(float(y.mean()), 0.5 / len(y)), 1 - 0.5 / len(y))
     beta = np.zeros(x.shape[1])
     beta[0] = np.log(share / (1 - share))
     loglik, value, eta = objective(beta)
+    if len(y) >= MANY and 0 < y[::SPARSE].mean() < 1:  # begin where a part of the rows ends: half the steps
+        part, _, _, there = _newton(np.ascontiguousarray(x[::SPARSE]), y[::SPARSE], ridge / SPARSE, most=10)
+        begun = objective(part)
+        if there and begun[1] > value:
+            beta, (loglik, value, eta) = part, begun
     converged = False
-    for _ in range(40):
+    for _ in range(most):
         p = special.expit(eta)
         gradient = x.T @ (y - p) - ridge * beta
-        information = x.T @ (x * (p * (1 - p))[:, None]) + np.diag(ridge)
+        information = curvature(p)
         try:
             step = linalg.cho_solve(linalg.cho_factor(information), gradient)
         except linalg.LinAlgError:
@@ -246,9 +259,7 @@ def _newton(x: Floats, y: Floats, ridge: Floats) -> tuple[Floats, Floats, float,
             step = step / 2
         beta = beta + step
         loglik, value, eta = trial
-    p = special.expit(eta)
-    information = x.T @ (x * (p * (1 - p))[:, None]) + np.diag(ridge)
-    return beta, information, loglik, converged
+    return beta, curvature(special.expit(eta)), loglik, converged
 
 
 def _inverse(a: Floats) -> Floats:
