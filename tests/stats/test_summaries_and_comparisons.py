@@ -180,3 +180,9 @@ def test_sample_ratio_is_chi_square() -> None:
 def test_difference_takes_alpha() -> None:
     a, b = share_level(50, 100), share_level(60, 100)
     assert difference(b, a, alpha=0.01).level == pytest.approx(0.99)
+
+
+def test_pairs_that_differ_by_rounding_are_alike() -> None:
+    noise = np.random.default_rng(0).normal(0, 1e-17, 20)
+    same, rounded = paired_mean(np.zeros(20)), paired_mean(noise)
+    assert rounded.low == pytest.approx(same.low) and rounded.high == pytest.approx(same.high)

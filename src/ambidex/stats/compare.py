@@ -342,7 +342,7 @@ def paired_mean(
         return _open(name, kind, math.nan, 0, alpha, labels)
     moments = Moments.of({"d": values})
     value, variance = moments.mean_of("d"), moments.variance("d")
-    if n == 1 or variance == 0:
+    if n == 1 or variance <= (ROUNDING * reach) ** 2:  # alike but for what rounding leaves
         law, se, p_value = laws.unseen(reach, n), 0.0, None
     else:
         law, se = laws.student(n - 1), math.sqrt(variance / n)
