@@ -265,6 +265,7 @@ def check(verb: Callable[[Path], Any], states: dict[str, Path], home: Path, *, e
             # Going back twice is refused: the first call had gone back, and had said nothing yet.
             assert verb is do_rollback and error.code == "check.no-previous", (i, step, error)
             assert sound(w)["models"][0]["live"] == 1
+            assert not litter(w)
         except BaseException as error:
             raise AssertionError(f"kill {i} of {len(left)}, before {step}") from error
 
