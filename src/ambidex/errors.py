@@ -76,9 +76,7 @@ class AmbidexError(Exception):
 
     def __str__(self) -> str:
         parts = [f"{self.message} [{self.code}]"]
-        parts += [
-            f"{k}: {v}" for k, v in (("where", self.where), ("found", self.found), ("do", self.do)) if v
-        ]
+        parts += [f"{k}: {v}" for k, v in (("where", self.where), ("found", self.found), ("do", self.do)) if v]
         return "; ".join(parts)
 
     def to_dict(self) -> dict[str, Any]:
@@ -183,9 +181,7 @@ def nearest(name: str, names: Iterable[str], *, count: int = 3) -> list[str]:
     for candidate in names:
         folded.setdefault(candidate.casefold(), candidate)
     hits = difflib.get_close_matches(name.casefold(), folded, n=count, cutoff=0.5)
-    starts = (
-        [f for f in folded if f.startswith(name.casefold()) or name.casefold().startswith(f)] if name else []
-    )
+    starts = [f for f in folded if f.startswith(name.casefold()) or name.casefold().startswith(f)] if name else []
     return [folded[h] for h in dict.fromkeys([*hits, *starts])][:count]
 
 
@@ -207,7 +203,7 @@ CODES: dict[str, str] = {
     "usage.value": "The option cannot take this value; the message names the range it takes.",
     "usage.type": "An argument has the wrong type; the message names what it may be.",
     "usage.name": "Names of models take a to z, 0 to 9, `_` and `-`, 1 to 64 of them.",
-    "usage.reference": "A model reference is NAME@NUMBER or NAME@live, @staging, @shadow, @canary, @candidate, @previous.",
+    "usage.reference": "A reference is NAME@NUMBER or NAME@live, @staging, @shadow, @canary, @candidate, @previous.",
     "usage.metric": "A metric is `col`, `col:mean`, `col:share`, `num/den`; see `ambidex experiment --help`.",
     "usage.not-fitted": "The estimator was not fitted. Fit it, then package it.",
     "usage.not-importable": "A part of the estimator lives in __main__ or is a lambda; move it into a module.",
@@ -231,7 +227,7 @@ CODES: dict[str, str] = {
     "data.column-type": "The column's type does not fit the question.",
     "data.target-constant": "The target has one value only, so nothing can predict it.",
     "data.target-missing": "The target is missing in every row.",
-    "data.target-levels": "The target has more levels than the question takes; name the one that counts with --positive.",
+    "data.target-levels": "The target has more levels than the question takes; name the one with --positive.",
     "data.one-arm": "An experiment needs two arms at least.",
     "data.small-arm": "An arm has fewer than two units with a value.",
     "data.no-variance": "The metric has the same value in every unit.",

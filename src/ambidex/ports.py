@@ -104,9 +104,7 @@ class Store(Protocol):
     def document(self, name: str) -> dict[str, Any] | None:
         """A named document of a watcher's state, or None."""
 
-    def put_document(
-        self, name: str, value: Mapping[str, Any], *, events: Sequence[Mapping[str, Any]] = ()
-    ) -> None:
+    def put_document(self, name: str, value: Mapping[str, Any], *, events: Sequence[Mapping[str, Any]] = ()) -> None:
         """Replace a document and append events in the same transaction."""
 
     def lease(self, name: str, *, seconds: float) -> int | None:

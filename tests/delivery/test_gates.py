@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from ambidex.delivery.gates import loss_gate, paired_claim
 from ambidex.settings import GateSettings
 

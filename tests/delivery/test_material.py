@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from ambidex.delivery.material import load, outcome
 from ambidex.delivery.references import parse
 from ambidex.errors import DataError, UsageError
@@ -78,7 +79,9 @@ def test_orders_make_customers_as_of_the_cut(tmp_path: Path) -> None:
     assert [f.name for f in made.manifest.files] == ["t.csv"]
 
 
-@pytest.mark.parametrize("reference", ["churn@", "churn@0", "churn@-1", "churn@1.5", "churn@lvie", "churn", "Churn@1", "a/b@1"])
+@pytest.mark.parametrize(
+    "reference", ["churn@", "churn@0", "churn@-1", "churn@1.5", "churn@lvie", "churn", "Churn@1", "a/b@1"]
+)
 def test_references_that_name_nothing(reference: str) -> None:
     with pytest.raises(UsageError):
         parse(reference)
