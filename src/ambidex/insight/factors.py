@@ -367,7 +367,7 @@ def _said(
         if pure:
             seen = f"{_and(pure[:4])} {'goes' if len(pure) == 1 else 'go'} with one outcome only"
         else:
-            seen = "the columns together give the outcome of many rows exactly"
+            seen = "some columns together cannot be told apart, or give the outcome of some rows exactly"
         text = f"{seen}, so there is no finite estimate; effects were held near zero by a weak penalty"
         notes.append(("separation", f"{text} (ridge {fit.ridge:g})"))
     return notes

@@ -151,8 +151,9 @@ def _pure_level(values: Values, y: npt.NDArray[np.float64]) -> str:
         absent = ~np.isfinite(values)
         codes, labels = absent.astype(np.int64), ["(not missing)", "(missing)"]
     else:
-        place: dict[Any, int] = {}
-        codes = np.fromiter((place.setdefault(v, len(place)) for v in values), dtype=np.int64, count=len(values))
+        listed = values.tolist()
+        place: dict[Any, int] = {v: i for i, v in enumerate(dict.fromkeys(listed))}
+        codes = np.fromiter(map(place.__getitem__, listed), dtype=np.int64, count=len(listed))
         labels = ["(missing)" if v is None else str(v) for v in place]
         absent = codes == place.get(None, -1)
     rows = np.bincount(codes, minlength=len(labels))

@@ -239,7 +239,6 @@ def _newton(x: Floats, y: Floats, ridge: Floats, *, most: int = 40) -> tuple[Flo
         begun = objective(part)
         if there and begun[1] > value:
             beta, (loglik, value, eta) = part, begun
-    converged = False
     for _ in range(most):
         p = special.expit(eta)
         gradient = x.T @ (y - p) - ridge * beta
@@ -250,8 +249,7 @@ def _newton(x: Floats, y: Floats, ridge: Floats, *, most: int = 40) -> tuple[Flo
             break
         # Newton's decrement: twice the height still to be gained if the surface were a parabola.
         if float(gradient @ step) < 1e-12 * max(1.0, abs(value)):
-            converged = True
-            break
+            return beta, information, loglik, True
         for _half in range(30):
             trial = objective(beta + step)
             if trial[1] >= value - 1e-12 * abs(value):
@@ -259,7 +257,7 @@ def _newton(x: Floats, y: Floats, ridge: Floats, *, most: int = 40) -> tuple[Flo
             step = step / 2
         beta = beta + step
         loglik, value, eta = trial
-    return beta, curvature(special.expit(eta)), loglik, converged
+    return beta, curvature(special.expit(eta)), loglik, False
 
 
 def _inverse(a: Floats) -> Floats:
