@@ -178,3 +178,27 @@ def test_a_ridge_shrinks_and_frees_the_intercept() -> None:
     plain, held = logistic(x, y), logistic(x, y, penalty=1e6)
     assert np.abs(held.coefficients[1:]).max() < 1e-3 < np.abs(plain.coefficients[1:]).max()
     assert held.coefficients[0] == pytest.approx(np.log(y.mean() / (1 - y.mean())), abs=1e-3)
+
+
+def test_many_rows_begin_on_a_part_and_end_at_the_same_maximum() -> None:
+    rng = np.random.default_rng(6)
+    n = 20_000
+    rare = ((np.arange(n) % 101 == 1) & (np.arange(n) % 8 > 0)).astype(float)  # in no row of the part
+    x = np.column_stack([np.ones(n), rng.normal(size=(n, 2)), rare])
+    y = (rng.random(n) < 1 / (1 + np.exp(2 - x[:, 1] - rare))).astype(float)
+    fit = logistic(x, y)
+    left = x.T @ (y - 1 / (1 + np.exp(-x @ fit.coefficients)))
+    assert fit.converged
+    assert np.abs(left).max() < 1e-2
+    weights = 1 / (1 + np.exp(-x @ fit.coefficients))
+    weights = weights * (1 - weights)
+    assert np.linalg.inv(x.T @ (x * weights[:, None])) == pytest.approx(fit.covariance, rel=1e-4, abs=1e-9)
+
+
+def test_the_weak_penalty_at_once() -> None:
+    rng = np.random.default_rng(7)
+    x = np.column_stack([np.ones(400), rng.normal(size=400), np.arange(400) < 20])
+    y = np.where(x[:, 2] > 0, 1.0, rng.random(400) < 0.4)
+    first, again = logistic(x, y), logistic(x, y, separated=True)
+    assert first.ridge == again.ridge > 0
+    assert again.coefficients == pytest.approx(first.coefficients)

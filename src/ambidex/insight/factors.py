@@ -160,11 +160,11 @@ def analyse(factors: Sequence[Factor], y: Floats, *, binary: bool, outcome: str,
     for factor in factors:
         factor.head = factor.name in main
 
-    def common(names: Sequence[str]) -> tuple[Fit, Floats, Design]:
+    def common(names: Sequence[str], *, separated: bool = False) -> tuple[Fit, Floats, Design]:
         design = Design(tuple(by_name[n].term for n in names))
         index = np.concatenate([[0], *(np.arange(places[n].start, places[n].stop) for n in names)]).astype(int)
         x = np.ascontiguousarray(x_all[:, index])
-        return (logistic(x, y) if binary else linear(x, y)), x, design
+        return (logistic(x, y, separated=separated) if binary else linear(x, y)), x, design
 
     events = float(min(y.sum(), len(y) - y.sum())) if binary else float(len(y))
     terms = sum(by_name[n].term.size for n in main)
@@ -183,7 +183,7 @@ def analyse(factors: Sequence[Factor], y: Floats, *, binary: bool, outcome: str,
         else:
             others = [n for n in main if n not in factor.twins]
             order = [f.name for f in factors if f.name in others or f.name == factor.name]
-            own, own_x, own_design = common(order)
+            own, own_x, own_design = common(order, separated=fit.ridge > 0)
             factor.together, factor.matrix, factor.place = own, own_x, own_design.slices[factor.name]
         factor.link = effects.link(factor.together, factor.place, factor.name, outcome=outcome)
         told = common_places(factor.term, factor.values, y, factor.place, binary=binary)

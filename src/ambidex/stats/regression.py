@@ -91,7 +91,7 @@ def independent(x: Floats, *, tolerance: float = ALIASED) -> npt.NDArray[np.bool
     return kept
 
 
-def logistic(x: Floats, y: Floats, *, penalty: Floats | float = 0.0) -> Fit:
+def logistic(x: Floats, y: Floats, *, penalty: Floats | float = 0.0, separated: bool = False) -> Fit:
     """Logistic regression by Newton's method with step halving.
 
     Where the outcome is separated (no finite maximum) the fit is repeated with a ridge of ``RIDGE``,
@@ -102,6 +102,7 @@ def logistic(x: Floats, y: Floats, *, penalty: Floats | float = 0.0) -> Fit:
         y: Outcomes 0 and 1, shape (n,).
         penalty: Half of this times the squared coefficient is taken off the log-likelihood; the intercept
             is free. Shape (k,) or one number; 0 is maximum likelihood.
+        separated: Take that ridge at once, where a fit on nearly the same columns needed it.
 
     Source: McCullagh & Nelder (1989), section 4.4; separation: Albert & Anderson (1984).
 
@@ -115,9 +116,11 @@ def logistic(x: Floats, y: Floats, *, penalty: Floats | float = 0.0) -> Fit:
     ridge[0] = 0.0
     kept = np.ones(k, dtype=bool) if (ridge[1:] > 0).all() and k > 1 else independent(x)
     design = np.ascontiguousarray(x[:, kept])
-    beta, information, loglik, converged = _newton(design, y, ridge[kept])
-    used = 0.0
-    if not ridge.any() and (not converged or _separated(design, information, beta)):
+    used, free = 0.0, not ridge.any()
+    if not (free and separated):
+        beta, information, loglik, converged = _newton(design, y, ridge[kept])
+        separated = free and (not converged or _separated(design, information, beta))
+    if separated:
         used = RIDGE
         weak = RIDGE * np.where(_dummies(design), 1.0, np.maximum(design.var(axis=0), 1e-12))
         weak[0] = 0.0
