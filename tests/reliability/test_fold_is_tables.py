@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -13,6 +14,9 @@ from ambidex.edges.sql import SqlStore
 from ambidex.errors import AmbidexError
 from ambidex.journal import fold
 from ambidex.testing import WEEK_S, HandClock, judge, promote, register
+
+pytestmark = pytest.mark.timeout(600)
+"""Thousands of waits for the disk: 5 s on a quiet machine, minutes on one whose disk is busy."""
 
 POINTERS = st.sampled_from(["live", "staging", "shadow", "canary", "candidate"])
 NUMBERS = st.integers(1, 5)
@@ -142,7 +146,7 @@ class Workspace(RuleBasedStateMachine):
 
 TestWorkspace = Workspace.TestCase
 TestWorkspace.settings = settings(
-    max_examples=25,
+    max_examples=15,
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
