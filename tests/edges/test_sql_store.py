@@ -407,3 +407,14 @@ def test_a_lease_that_was_never_committed_is_not_held(path, monkeypatch):
             store.lease("retrain", seconds=3600)
     assert store.lease("retrain", seconds=3600) == 1
     store.close()
+
+
+def test_a_lease_that_nobody_holds_is_given_back_in_peace(tmp_path):
+    store = SqlStore(tmp_path / "meta.sqlite", clock=HandClock())
+    store.release("a", 0)
+    token = store.lease("a", seconds=60)
+    store.release("a", token)
+    store.release("a", token)
+    store.release("a", token - 1)
+    assert store.lease("a", seconds=60) == token + 1
+    store.close()

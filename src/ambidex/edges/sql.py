@@ -241,8 +241,9 @@ class SqlStore:
                 _held[key] = (token, holder)  # before the commit, after which other threads read of it
                 return token
         except BaseException:
-            if _held.get(key, (0, ""))[1] == holder:
-                del _held[key]
+            held = _held.get(key)
+            if held is not None and held[1] == holder:
+                _held.pop(key, None)
             raise
 
     def release(self, name: str, token: int) -> None:
@@ -252,8 +253,9 @@ class SqlStore:
         others when this process has ended.
         """
         key = (self._database.name, name)
-        if _held.get(key, (0, ""))[0] == token:
-            del _held[key]
+        held = _held.get(key)
+        if held is not None and held[0] == token:
+            _held.pop(key, None)
         with self._writing() as connection:
             connection.execute(
                 update(t.leases).where(t.leases.c.name == name, t.leases.c.token == token).values(until=0.0)
