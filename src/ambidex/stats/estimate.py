@@ -22,6 +22,13 @@ Kind = Literal[
     "distance",
     "count",
     "check",
+    "effect",
+    "lift",
+    "return",
+    "profit",
+    "roi",
+    "break_even_cost",
+    "qini",
 ]
 
 
@@ -55,6 +62,7 @@ class Estimate:
         log_e_for: Natural log of the e-value against "the claim is false".
         log_e_against: Natural log of the e-value against "the claim is true".
         about: Relation and margin of the claim that the log-evidence speaks about.
+        exact: The value before it was rounded up to whole units.
     """
 
     name: str
@@ -79,6 +87,7 @@ class Estimate:
     log_e_for: float | None = None
     log_e_against: float | None = None
     about: tuple[str, float] | None = None
+    exact: float | None = None
 
     def at(self, alpha: float) -> Estimate:
         """The same estimate with its bounds at two-sided ``alpha``.
@@ -108,7 +117,7 @@ class Estimate:
             "unit": self.unit,
             "method": self.method,
         }
-        for key in ("p_value", "q_value"):
+        for key in ("p_value", "q_value", "exact"):
             if (number := getattr(self, key)) is not None:
                 out[key] = finite(number)
         for key in ("arm", "control", "category", "base", "adjusted"):

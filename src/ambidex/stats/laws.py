@@ -7,6 +7,7 @@ correction leaves to it, long after the rows are gone.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Literal
@@ -24,6 +25,7 @@ __all__ = [
     "normal",
     "normal_p",
     "normal_quantile",
+    "placebos",
     "student",
     "student_p",
     "tail_quantile",
@@ -40,6 +42,7 @@ Name = Literal[
     "asymptotic-sequence",
     "logit-normal",
     "log-sequence",
+    "placebos",
     "unseen",
 ]
 
@@ -55,11 +58,16 @@ class Law:
         args: Its numbers, in the order that the constructor below documents.
         among: How many quantities the one shown was picked from (the most moved of a column's levels):
             its bounds are taken at alpha over this number.
+        looks: Information at the planned looks so far over the planned one, this look last; its bounds are taken at
+            the nominal alpha that Lan-DeMets spending leaves to this look. Empty for one look.
+        final: True if this planned look ends the test.
     """
 
     name: Name
     args: tuple[float, ...] = ()
     among: int = 1
+    looks: tuple[float, ...] = ()
+    final: bool = False
 
 
 def counted() -> Law:
@@ -113,6 +121,17 @@ def log_sequence(log_se: float, n: int, tuned: float) -> Law:
 def unseen(reach: float, n: int) -> Law:
     """n values, all alike: value ± reach·(1 - (α/2)^(1/n)), for what none of them has shown yet."""
     return Law("unseen", (reach, n))
+
+
+def placebos(effects: Iterable[float]) -> Law:
+    """Effects found where there was none: the bounds are the largest of them that alpha leaves.
+
+    value ± the k-th largest |placebo|, k = ⌊alpha·(m+1)⌋ of m placebos: the interval that inverts the permutation
+    test. Open where there are too few placebos for alpha (k = 0).
+
+    Source: Abadie, Diamond & Hainmueller (2010), section 2.4; Firpo & Possebom (2018), section 4, for the interval.
+    """
+    return Law("placebos", tuple(sorted((abs(float(p)) for p in effects), reverse=True)))
 
 
 def normal_quantile(probability: float) -> float:
@@ -181,6 +200,10 @@ def bounds(law: Law, value: float, se: float | None, alpha: float) -> tuple[floa
     if not 0 < alpha < 1:
         raise ValueError(f"alpha must lie in (0, 1), not {alpha}")
     alpha /= law.among
+    if law.looks:
+        from ambidex.stats.sequential import nominal_alpha
+
+        alpha = nominal_alpha(law.looks, alpha, final=law.final)
     match law.name:
         case "counted":
             return value, value
@@ -196,6 +219,10 @@ def bounds(law: Law, value: float, se: float | None, alpha: float) -> tuple[floa
             return math.expm1(centre - radius), _expm1(centre + radius)
         case "unseen":
             far = law.args[0] * -math.expm1(math.log(alpha / 2) / law.args[1])
+            return value - far, value + far
+        case "placebos":
+            k = math.floor(alpha * (len(law.args) + 1) + 1e-9)
+            far = law.args[k - 1] if k >= 1 else math.inf
             return value - far, value + far
         case "logit-normal":
             z, inner = tail_quantile(alpha), min(max(value, 1e-12), 1 - 1e-12)
