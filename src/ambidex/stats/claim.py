@@ -32,7 +32,8 @@ class Claim:
         margin: In the estimate's unit.
         alpha: Error rate of the claim (of its family, in ``decide_all``), in (0, 1).
         sides: 2 spends alpha/2 each way; 1 spends alpha on the side that acts (roll-outs).
-        looks: ``once``, ``planned`` or ``anytime``; an anytime claim takes anytime-valid estimates only.
+        looks: ``once``, ``planned`` or ``anytime``; an anytime claim takes anytime-valid estimates only, a planned
+            one those and estimates whose law knows the looks.
         power: Power for which ``Verdict.needed`` is computed.
         target: Effect that the claim should be able to see, for ``needed``; the observed one if None.
     """
@@ -106,7 +107,7 @@ def decide(claim: Claim, estimate: Estimate) -> Verdict:
         estimate: Of the same measure, in the margin's unit.
 
     Raises:
-        ValueError: If an anytime claim is given an estimate that holds at one look only, if log-evidence
+        ValueError: If a watched or planned claim is given an estimate that holds at one look only, if log-evidence
             speaks about another relation or margin, or if an estimate without a law has bounds at
             another level than the claim spends.
 
@@ -116,6 +117,8 @@ def decide(claim: Claim, estimate: Estimate) -> Verdict:
     """
     if claim.looks == "anytime" and not estimate.anytime:
         raise ValueError(f"claim {claim.measure!r} is watched; {estimate.method!r} holds at one look only")
+    if claim.looks == "planned" and not (estimate.anytime or _knows_looks(estimate)):
+        raise ValueError(f"claim {claim.measure!r} has planned looks; {estimate.method!r} holds at one look only")
     if estimate.log_e_for is not None or estimate.log_e_against is not None:
         if estimate.about is not None and estimate.about != (claim.relation, claim.margin):
             raise ValueError(f"the evidence is about {estimate.about}, the claim about {claim.text!r}")
@@ -185,6 +188,13 @@ def _smallest_alpha(claim: Claim, estimate: Estimate) -> float:
     return high
 
 
+def _knows_looks(estimate: Estimate) -> bool:
+    """True if the bounds spend what the plan leaves to this look, or are open at any alpha."""
+    if estimate.law is not None:
+        return bool(estimate.law.looks)
+    return estimate.low == -math.inf and estimate.high == math.inf
+
+
 def _by_bounds(claim: Claim, estimate: Estimate) -> Verdict:
     e = estimate.at(_two_sided(claim))
     m = claim.margin
@@ -243,8 +253,8 @@ def _needed(claim: Claim, e: Estimate) -> int | None:
     se = e.se if e.se is not None else wide / z if z > 0 else math.inf
     if not 0 < se < math.inf or e.n <= 0:
         return None
-    if (e.anytime or (e.law is not None and e.law.name == "student")) and math.isfinite(wide):
-        z = wide / se  # a sequence is wider than one look's interval, and so is Student's t with few units
+    if (e.anytime or (e.law is not None and (e.law.looks or e.law.name == "student"))) and math.isfinite(wide):
+        z = wide / se  # a sequence and a planned look are wider than one look alone, and so is t with few units
     truth = _truth(claim, e)
     margins = [claim.margin] if claim.relation != "outside" else [claim.margin, -claim.margin]
     gap = min(abs(truth - m) for m in margins)
