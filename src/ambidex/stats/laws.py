@@ -18,6 +18,8 @@ __all__ = [
     "asymptotic_sequence",
     "bounds",
     "counted",
+    "drawn",
+    "drawn_tails",
     "log_normal",
     "log_sequence",
     "logit_normal",
@@ -44,6 +46,7 @@ Name = Literal[
     "log-sequence",
     "placebos",
     "unseen",
+    "drawn",
 ]
 
 _STANDARD = NormalDist()
@@ -134,6 +137,32 @@ def placebos(effects: Iterable[float]) -> Law:
     return Law("placebos", tuple(sorted((abs(float(p)) for p in effects), reverse=True)))
 
 
+def drawn(levels: Sequence[float], lows: Sequence[float], highs: Sequence[float]) -> Law:
+    """Bounds that were drawn, not derived: a permutation turned round, or a bootstrap.
+
+    Args:
+        levels: Two-sided error rates, ascending.
+        lows: Lower bound at each; ascending, -inf where so small a rate cannot be reached.
+        highs: Upper bound at each; descending.
+
+    At an alpha between two levels the lower one's bounds hold, which are wider; below the first they are infinite.
+    """
+    return Law("drawn", (*map(float, levels), *map(float, lows), *map(float, highs)))
+
+
+def drawn_tails(lows: Sequence[float], highs: Sequence[float], levels: Sequence[float], *, keep: int = 150) -> Law:
+    """``drawn`` with its first ``keep`` entries and, of the rest, every entry that is 2% further on.
+
+    Ten thousand draws become some 350 numbers a side; between those kept, bounds are slightly too wide.
+    """
+    kept, last = [], -1
+    for i in range(len(levels)):
+        if i < keep or i >= last * 1.02 or i == len(levels) - 1:
+            kept.append(i)
+            last = i
+    return drawn([levels[i] for i in kept], [lows[i] for i in kept], [highs[i] for i in kept])
+
+
 def normal_quantile(probability: float) -> float:
     """Quantile of the standard normal.
 
@@ -217,6 +246,10 @@ def bounds(law: Law, value: float, se: float | None, alpha: float) -> tuple[floa
             radius = asymptotic_radius(law.args[0], n=law.args[1], tuned=law.args[2], alpha=alpha)
             centre = math.log1p(value) if value > -1 else -math.inf
             return math.expm1(centre - radius), _expm1(centre + radius)
+        case "drawn":
+            many = len(law.args) // 3
+            place = bisect_right(law.args, alpha * (1 + 1e-9), 0, many) - 1
+            return (-math.inf, math.inf) if place < 0 else (law.args[many + place], law.args[2 * many + place])
         case "unseen":
             far = law.args[0] * -math.expm1(math.log(alpha / 2) / law.args[1])
             return value - far, value + far
