@@ -132,8 +132,16 @@ def lin_difference(
     variance, n = v1 + v0 + shared, one.n + zero.n
     labels = {"method": "Lin, adjusted", "adjusted": True, **labels}
     if not math.isfinite(m1 - m0) or not variance > 0:
-        open_ = {"low": -math.inf, "high": math.inf, "level": 1 - alpha}
-        return Estimate(name=name, kind="difference", value=m1 - m0, n=n, **open_, **labels)
+        return Estimate(
+            name=name,
+            kind="difference",
+            value=m1 - m0,
+            low=-math.inf,
+            high=math.inf,
+            n=n,
+            level=1 - alpha,
+            **labels,
+        )
     se, df = math.sqrt(variance), variance**2 / _squares(v1, v0, shared, one, zero)
     return Estimate(
         name=name,
