@@ -17,12 +17,19 @@ from ambidex.stats.families import benjamini_hochberg
 from ambidex.stats.regression import Fit, joint_wald
 
 __all__ = [
-    "Change", "average_effect", "between", "changes", "goes_with", "held_equal", "importance", "link",
+    "Change", "average_effect", "between", "changes", "goes_with", "held_equal", "importance", "link", "outcome_at",
+    "ratio",
 ]  # fmt: skip
 
 Floats = npt.NDArray[np.float64]
 
 LEAST_P = 1e-300
+
+_MODELS = {
+    "logistic": "logistic regression, delta method",
+    "linear": "least squares, HC2",
+    "cox": "Cox regression, chance by the horizon, delta method",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +103,9 @@ def average_effect(
     """By how much the outcome differs, on average over the rows, when one column is set to another value.
 
     Logistic: the mean difference of fitted probabilities, in points (shares times 100), with the delta
-    method's standard error. Linear: the difference in the outcome's own unit. It is what goes with the
-    column, not what changing the column would bring.
+    method's standard error. Linear: the difference in the outcome's own unit. Cox: the mean difference of the
+    chance to have ended by the fit's horizon, in points; its error counts the coefficients and the common
+    risk. It is what goes with the column, not what changing the column would bring.
 
     Args:
         fit: The regression.
@@ -108,17 +116,33 @@ def average_effect(
         unit: Unit of a linear model's outcome; logistic gives points.
         adjusted: True if the other columns are in the regression.
 
-    Source: Greene, Econometric Analysis (2018), section 17.3.2; Stata's ``margins, dydx``.
+    Source: Greene, Econometric Analysis (2018), section 17.3.2; Stata's ``margins, dydx``; Cox: the variance of
+    Andersen et al. (1993), section VII.2.3, averaged over rows.
     """
     from scipy import special
 
     b, v = fit.coefficients, fit.covariance
-    gradient = np.zeros(len(b))
+    gradient, extra = np.zeros(len(b)), 0.0
     if fit.family == "linear":
         gradient[place] = change.end - change.start
         value = float(gradient @ b)
         law = laws.student(max(fit.df, 1))
         scale, shown = 1.0, unit
+    elif fit.family == "cox":
+        assert fit.baseline is not None
+        base = fit.baseline
+        rest = x @ b - x[:, place] @ b[place]
+        r1, r0 = np.exp(rest + float(change.end @ b[place])), np.exp(rest + float(change.start @ b[place]))
+        s1, s0 = np.exp(-base.hazard * r1), np.exp(-base.hazard * r0)
+        w1, w0 = r1 * s1, r0 * s0  # derivatives of 1 - s by the common hazard
+        value = float((s0 - s1).mean())
+        by_hazard = float((w1 - w0).mean())
+        gradient = base.hazard * (x.T @ (w1 - w0)) / len(x)
+        gradient[place] = base.hazard * (float(w1.mean()) * change.end - float(w0.mean()) * change.start)
+        gradient = gradient - by_hazard * base.slope
+        extra = by_hazard**2 * base.variance
+        law = laws.normal(-100.0, 100.0)
+        scale, shown = 100.0, "points"
     else:
         rest = x @ b - x[:, place] @ b[place]
         p1 = special.expit(rest + float(change.end @ b[place]))
@@ -129,10 +153,14 @@ def average_effect(
         value = float((p1 - p0).mean())
         law = laws.normal(-100.0, 100.0)
         scale, shown = 100.0, "points"
-    se = math.sqrt(max(float(gradient @ v @ gradient), 0.0))
+    if fit.groups and fit.family != "linear":
+        law = laws.student(max(fit.df, 1))
+    se = math.sqrt(max(float(gradient @ v @ gradient), 0.0) + extra)
     known = se > 0
     held = "other columns held equal" if adjusted else "alone"
-    model = "logistic regression, delta method" if fit.family == "logistic" else "least squares, HC2"
+    model = _MODELS[fit.family].replace("HC2", "CR1") if fit.groups else _MODELS[fit.family]
+    if fit.groups:
+        model += f", errors by {fit.groups:,} groups"
     made = Estimate(
         name=name,
         kind="marginal-effect",
@@ -154,12 +182,46 @@ def average_effect(
 
 def held_equal(fit: Fit, x: Floats, place: slice, rows: Sequence[Floats]) -> list[float]:
     """Mean outcome if every row had the column at one value and kept the rest; one number for each of ``rows``."""
-    from scipy import special
-
     b = fit.coefficients
     rest = x @ b - x[:, place] @ b[place]
-    sums = [rest + float(row @ b[place]) for row in rows]
-    return [float((special.expit(s) if fit.family == "logistic" else s).mean()) for s in sums]
+    return [float(outcome_at(fit, rest + float(row @ b[place])).mean()) for row in rows]
+
+
+def outcome_at(fit: Fit, eta: Floats) -> Floats:
+    """The outcome that a linear predictor stands for: a chance, a mean, or the chance to have ended by the horizon."""
+    from scipy import special
+
+    if fit.family == "linear":
+        return eta
+    if fit.family == "cox":
+        assert fit.baseline is not None
+        out: Floats = -np.expm1(-fit.baseline.hazard * np.exp(eta))
+        return out
+    chance: Floats = special.expit(eta)
+    return chance
+
+
+def ratio(fit: Fit, place: slice, change: Change, *, name: str, adjusted: bool) -> Estimate:
+    """The odds ratio (logistic) or hazard ratio (Cox) of one value of a column against another, less 1.
+
+    Args:
+        fit: The regression.
+        place: Where the column's own design columns stand in it.
+        change: From where to where.
+        name: Shown name.
+        adjusted: True if the other columns are in the regression.
+    """
+    move = np.zeros(len(fit.coefficients))
+    move[place] = change.end - change.start
+    log = float(move @ fit.coefficients)
+    se = math.sqrt(max(float(move @ fit.covariance @ move), 0.0))
+    law = laws.log_normal(se, float(fit.df)) if fit.groups else laws.log_normal(se)
+    return Estimate(
+        name=name, kind="relative", value=math.expm1(min(log, 700.0)), low=-1.0, high=math.inf, n=fit.n, unit="share",
+        method="hazard ratio less 1, Cox regression" if fit.family == "cox" else "odds ratio less 1",
+        law=law, se=None, category=change.category, base=change.base, adjusted=adjusted,
+        p_value=_p(log / se, laws.student(max(fit.df, 1)) if fit.groups else laws.normal()) if se > 0 else None,
+    ).at(0.05)  # fmt: skip
 
 
 def link(fit: Fit, place: slice, name: str, *, outcome: str) -> Estimate:

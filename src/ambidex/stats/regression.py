@@ -5,13 +5,15 @@ Columns are expected on a scale near 1 (``design.Design`` gives them so), interc
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Fit", "independent", "joint_wald", "linear", "logistic"]
+__all__ = [
+    "Baseline", "Fit", "clustered", "independent", "inverse", "joint_wald", "linear", "logistic", "spread_out",
+]  # fmt: skip
 
 Floats = npt.NDArray[np.float64]
 
@@ -29,12 +31,29 @@ WIDE = 30.0
 """A dummy whose log-odds have a standard error above this has one outcome only: separation, not an estimate."""
 
 
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """The common risk of a Cox regression up to one time, for a row whose columns are all 0.
+
+    Attributes:
+        horizon: That time, in the table's unit.
+        hazard: Cumulative hazard up to it.
+        variance: Of the hazard at known coefficients.
+        slope: Minus its derivative by the coefficients, shape (k,).
+    """
+
+    horizon: float
+    hazard: float
+    variance: float
+    slope: Floats
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fit:
     """A fitted regression.
 
     Attributes:
-        family: ``logistic`` or ``linear``.
+        family: ``logistic``, ``linear`` or ``cox``.
         coefficients: Shape (k,); 0 for a column that was dropped.
         covariance: Shape (k, k); rows and columns of dropped ones are 0.
         kept: Which columns stayed, shape (k,).
@@ -43,9 +62,11 @@ class Fit:
         null: Log-likelihood of the intercept alone.
         ridge: Penalty that was needed, 0 if none.
         converged: False if the iterations ran out.
+        groups: Groups of rows that the errors allow to be alike, 0 if rows are independent.
+        baseline: Common risk up to a horizon, for ``cox``.
     """
 
-    family: Literal["logistic", "linear"]
+    family: Literal["logistic", "linear", "cox"]
     coefficients: Floats
     covariance: Floats
     kept: npt.NDArray[np.bool_]
@@ -54,10 +75,14 @@ class Fit:
     null: float
     ridge: float = 0.0
     converged: bool = True
+    groups: int = 0
+    baseline: Baseline | None = None
 
     @property
     def df(self) -> int:
-        """Residual degrees of freedom."""
+        """Residual degrees of freedom; one less than the groups, where rows come in groups."""
+        if self.groups:
+            return self.groups - 1
         return self.n - int(self.kept.sum())
 
     @property
@@ -125,10 +150,10 @@ def logistic(x: Floats, y: Floats, *, penalty: Floats | float = 0.0, separated: 
         weak = RIDGE * np.where(_dummies(design), 1.0, np.maximum(design.var(axis=0), 1e-12))
         weak[0] = 0.0
         beta, information, loglik, converged = _newton(design, y, weak)
-    inverse = _inverse(information)
+    bread = inverse(information)
     share = float(y.mean())
     null = float(n * (_xlogx(share) + _xlogx(1 - share)))
-    coefficients, covariance = _spread(beta, inverse, kept)
+    coefficients, covariance = spread_out(beta, bread, kept)
     return Fit(
         family="logistic",
         coefficients=coefficients,
@@ -159,16 +184,16 @@ def linear(x: Floats, y: Floats, *, penalty: Floats | float = 0.0) -> Fit:
     design = np.ascontiguousarray(x[:, kept])
     centre, scale = float(y.mean()), float(y.std()) or 1.0
     standard = (y - centre) / scale
-    inverse = _inverse(design.T @ design + np.diag(ridge[kept]))
-    beta = inverse @ (design.T @ standard)
+    bread = inverse(design.T @ design + np.diag(ridge[kept]))
+    beta = bread @ (design.T @ standard)
     residuals = standard - design @ beta
-    projected = design @ inverse
+    projected = design @ bread
     room = 1.0 - np.einsum("ij,ij->i", projected, design)
     weights = np.where(room > 1e-10, residuals**2 / np.maximum(room, 1e-10), 0.0)
     meat = projected.T @ (projected * weights[:, None])
     beta = beta * scale
     beta[0] += centre
-    coefficients, covariance = _spread(beta, meat * scale**2, kept)
+    coefficients, covariance = spread_out(beta, meat * scale**2, kept)
     return Fit(
         family="linear",
         coefficients=coefficients,
@@ -183,8 +208,9 @@ def linear(x: Floats, y: Floats, *, penalty: Floats | float = 0.0) -> Fit:
 def joint_wald(fit: Fit, columns: slice | npt.NDArray[np.intp]) -> tuple[float, int, float]:
     """Whether a set of columns goes with the outcome at all: b'V⁻¹b, its degrees of freedom and p-value.
 
-    Chi-squared for ``logistic``; for ``linear`` F with the residual degrees of freedom, reported as
-    statistic = df · F. Columns that were dropped do not count; with none left the p-value is NaN.
+    Chi-squared for ``logistic`` and ``cox``; for ``linear``, and where rows come in groups, F with the
+    residual degrees of freedom, reported as statistic = df · F. Columns that were dropped do not count; with
+    none left the p-value is NaN.
 
     Args:
         fit: The regression.
@@ -198,12 +224,40 @@ def joint_wald(fit: Fit, columns: slice | npt.NDArray[np.intp]) -> tuple[float, 
         return 0.0, 0, float("nan")
     b = fit.coefficients[index]
     v = fit.covariance[np.ix_(index, index)]
-    statistic = float(b @ _inverse(v) @ b)
-    if fit.family == "logistic":
+    statistic = float(b @ inverse(v) @ b)
+    if fit.family != "linear" and not fit.groups:
         p = float(special.chdtrc(index.size, max(statistic, 0.0)))
     else:
         p = float(special.fdtrc(index.size, max(fit.df, 1), max(statistic, 0.0) / index.size))
     return statistic, int(index.size), p
+
+
+def clustered(fit: Fit, x: Floats, scores: Floats, groups: npt.NDArray[np.intp]) -> Fit:
+    """The same fit with errors that hold where rows of one group are alike (CR1).
+
+    G/(G-1)·(N-1)/(N-k) times B (Σ s_g s_g') B, B the inverse of the information, s_g what group g adds to the
+    gradient; tests and intervals then take G-1 degrees of freedom.
+
+    Args:
+        fit: The regression.
+        x: The matrix it was fitted on, shape (n, k).
+        scores: What each row adds to the gradient of the log-likelihood, shape (n, k).
+        groups: Group of each row, 0 to G-1, shape (n,).
+
+    Source: Liang & Zeger (1986); CR1: Cameron & Miller (2015), section 2.
+    """
+    count = int(groups.max()) + 1
+    kept = fit.kept
+    if fit.family == "linear":
+        bread = inverse(x[:, kept].T @ x[:, kept])
+    else:
+        bread = fit.covariance[np.ix_(kept, kept)]
+    used = scores[:, kept]
+    sums = np.column_stack([np.bincount(groups, weights=used[:, j], minlength=count) for j in range(used.shape[1])])
+    n, k = fit.n, int(kept.sum())
+    scale = count / max(count - 1, 1) * (n - 1) / max(n - k, 1)
+    _, covariance = spread_out(fit.coefficients[kept], scale * bread @ (sums.T @ sums) @ bread, kept)
+    return replace(fit, covariance=covariance, groups=count)
 
 
 def _dummies(x: Floats) -> npt.NDArray[np.bool_]:
@@ -215,7 +269,7 @@ def _separated(x: Floats, information: Floats, beta: Floats) -> bool:
     """A level with one outcome only, or fitted probabilities so near 0 and 1 that nothing is left to learn from."""
     from scipy import special
 
-    errors = np.sqrt(np.maximum(np.diag(_inverse(information)), 0.0))
+    errors = np.sqrt(np.maximum(np.diag(inverse(information)), 0.0))
     p = special.expit(x @ beta)
     return bool((errors[_dummies(x)] > WIDE).any() or float((p * (1 - p)).sum()) < x.shape[1] / 4)
 
@@ -263,21 +317,21 @@ def _newton(x: Floats, y: Floats, ridge: Floats, *, most: int = 40) -> tuple[Flo
     return beta, curvature(special.expit(eta)), loglik, False
 
 
-def _inverse(a: Floats) -> Floats:
+def inverse(a: Floats) -> Floats:
     """Inverse of a symmetric matrix after scaling its diagonal to 1; the pseudo-inverse where it is singular."""
     scale = np.sqrt(np.maximum(np.diag(a), 1e-300))
     scaled = a / np.outer(scale, scale)
     try:
-        inverse = np.linalg.inv(scaled)
-        if not np.isfinite(inverse).all():
+        small = np.linalg.inv(scaled)
+        if not np.isfinite(small).all():
             raise np.linalg.LinAlgError
     except np.linalg.LinAlgError:
-        inverse = np.linalg.pinv(scaled, hermitian=True)
-    out: Floats = inverse / np.outer(scale, scale)
+        small = np.linalg.pinv(scaled, hermitian=True)
+    out: Floats = small / np.outer(scale, scale)
     return (out + out.T) / 2
 
 
-def _spread(beta: Floats, covariance: Floats, kept: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
+def spread_out(beta: Floats, covariance: Floats, kept: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
     coefficients = np.zeros(kept.size)
     coefficients[kept] = beta
     full = np.zeros((kept.size, kept.size))
