@@ -19,9 +19,11 @@ __all__ = [
     "asymptotic_sequence",
     "bounds",
     "counted",
+    "dip",
     "drawn",
     "drawn_tails",
     "log_normal",
+    "log_scale",
     "log_sequence",
     "logit_normal",
     "newcombe",
@@ -48,6 +50,8 @@ Name = Literal[
     "placebos",
     "unseen",
     "drawn",
+    "dip",
+    "log-scale",
 ]
 
 _STANDARD = NormalDist()
@@ -95,6 +99,16 @@ def newcombe(x1: int, n1: int, x0: int, n0: int, exact_p: float | None = None) -
     ``exact_p``, given for small cells, keeps the bounds from leaving zero out at an alpha below it.
     """
     return Law("newcombe", (x1, n1, x0, n0) if exact_p is None else (x1, n1, x0, n0, exact_p))
+
+
+def dip(n: int) -> Law:
+    """Hartigan's dip of n values against one peak: value ± the dip that n uniform values exceed with chance alpha/2."""
+    return Law("dip", (n,))
+
+
+def log_scale(log_se: float) -> Law:
+    """A quantity above 0 that is normal on the log scale (a rate, a sum of money): value·exp(±z·log_se)."""
+    return Law("log-scale", (log_se,))
 
 
 def log_normal(log_se: float, df: float | None = None) -> Law:
@@ -258,6 +272,14 @@ def bounds(law: Law, value: float, se: float | None, alpha: float) -> tuple[floa
             k = math.floor(alpha * (len(law.args) + 1) + 1e-9)
             far = law.args[k - 1] if k >= 1 else math.inf
             return value - far, value + far
+        case "dip":
+            from ambidex.stats.dip import dip_quantile
+
+            far = dip_quantile(alpha / 2, int(law.args[0]))
+            return value - far, value + far
+        case "log-scale":
+            times = math.exp(min(tail_quantile(alpha) * law.args[0], 700.0))
+            return value / times, value * times
         case "logit-normal":
             z, inner = tail_quantile(alpha), min(max(value, 1e-12), 1 - 1e-12)
             centre = math.log(inner / (1 - inner))
