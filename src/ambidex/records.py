@@ -252,8 +252,10 @@ class Recipe(Record):
         time: Event-time column, or None.
         entity: Entity column, or None.
         prepare: How the table is made from the source, or None.
-        estimator: ``additive``: the readable spline model of ``drivers``.
+        estimator: ``additive``: the readable spline model of ``drivers``; ``uplift``: the two models of
+            ``campaign``, treated and not; ``bundle/fit.py`` lists them.
         seed: Seed of every random step.
+        options: What this estimator needs besides (``uplift``: treatment, arm, control).
     """
 
     data: str
@@ -267,6 +269,7 @@ class Recipe(Record):
     prepare: Prepare | None = None
     estimator: str = "additive"
     seed: int = 0
+    options: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:

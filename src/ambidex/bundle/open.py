@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from ambidex.bundle import seal
 from ambidex.bundle.additive import AdditiveScorer
+from ambidex.bundle.uplift import UpliftScorer
 from ambidex.errors import Refused
 from ambidex.ports import Blobs, Scorer
 from ambidex.records import Recipe, Schema, canonical
@@ -23,7 +24,10 @@ TOLERANCE = 1e-12
 machine, and a libm may differ in the last place on another."""
 
 CHILD_SECONDS = 20.0
-_READERS = {"ambidex-additive/1": AdditiveScorer}
+_READERS: dict[str, Callable[[Mapping[str, Any]], Scorer]] = {
+    "ambidex-additive/1": AdditiveScorer,
+    "ambidex-uplift/1": UpliftScorer,
+}
 
 
 @dataclass(frozen=True)
@@ -86,8 +90,7 @@ def load_scorer(model: Mapping[str, Any]) -> Scorer:
     reader = _READERS.get(str(model.get("format")))
     if reader is None:
         raise Refused("check.opens", f"no reader for model format {str(model.get('format'))[:60]!r}")
-    scorer: Scorer = reader(model)
-    return scorer
+    return reader(model)
 
 
 def replay(scorer: Scorer, golden: Mapping[str, Any]) -> tuple[int, float]:

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ambidex.bundle.additive import fit_additive
 from ambidex.bundle.columns import columns_of, rows_of
+from ambidex.bundle.fit import fit
 from ambidex.bundle.open import OpenBundle, load_scorer
 from ambidex.delivery.material import Material
 from ambidex.errors import EnvironmentProblem, InternalError, Refused
@@ -170,7 +170,7 @@ def prove_against_prototype(
         Refused: ``check.tests`` unless every prediction is the same; the package is removed then.
     """
     try:
-        prototype = load_scorer(fit_additive(material.table.take(~material.held_out), recipe))
+        prototype = load_scorer(fit(material.table.take(~material.held_out), recipe))
         some = material.table.head(PROOF_ROWS)
         schema = opened.schema.relaxed()
         columns, notes = columns_of(some, schema)
@@ -239,12 +239,12 @@ def _texts(
             from pathlib import Path
             from typing import Any
 
-            from ambidex.bundle.additive import AdditiveScorer
+            from ambidex.bundle.open import load_scorer
 
             __all__ = ["SCHEMA", "predict"]
 
             _HERE = Path(__file__).parent
-            _SCORER = AdditiveScorer(json.loads((_HERE / "model.json").read_text(encoding="utf-8")))
+            _SCORER = load_scorer(json.loads((_HERE / "model.json").read_text(encoding="utf-8")))
 
             SCHEMA = _SCORER.schema
             """The columns it takes: names, types, what may be missing."""

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ambidex.bundle.additive import fit_additive
 from ambidex.bundle.columns import columns_of, rows_of
+from ambidex.bundle.fit import fit
 from ambidex.bundle.open import load_scorer
 from ambidex.bundle.reference import make_reference
 from ambidex.delivery.material import Material, outcome
@@ -86,7 +86,7 @@ def train(material: Material, recipe: Recipe, *, at_least: Schema | None = None)
             where=material.table.name,
         )
     _same_labels(material, recipe, at_least)
-    model = _widened(fit_additive(fit_rows, recipe), at_least)
+    model = _widened(fit(fit_rows, recipe), at_least)
     scorer = load_scorer(model)
     columns, _ = columns_of(test_rows, scorer.schema.relaxed())
     scores = np.asarray(scorer.score_columns(columns, test_rows.rows))
