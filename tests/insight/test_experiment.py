@@ -334,7 +334,7 @@ REFUSED: list[tuple[dict[str, Any], str, type[AmbidexError]]] = [
     ({"metric": 3}, "usage.type", UsageError),
     ({"metric": []}, "usage.metric", UsageError),
     ({"metric": ""}, "usage.metric", UsageError),
-    ({"metric": "spend:q90"}, "usage.metric", UsageError),
+    ({"metric": "spend:q0"}, "usage.metric", UsageError),
     ({"metric": "spend:medain"}, "usage.metric", UsageError),
     ({"metric": "clicks/views:count"}, "usage.metric", UsageError),
     ({"metric": ["spend", None]}, "usage.type", UsageError),

@@ -3,44 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ambidex.data.table import Table
-from ambidex.errors import DataError
-from ambidex.insight.experiment_metrics import Metric, Values, read_values
+from ambidex.errors import DataError, UsageError
+from ambidex.insight.experiment_covariates import Covariates
+from ambidex.insight.experiment_metrics import Metric, Values, levels_of, read_outcome, read_values
+from ambidex.insight.experiment_units import Assignment, Codes, arm_table, assign, codes_of, unit_codes
 from ambidex.stats.compare import ROUNDING, Level, mean_level, ratio_level, share_level
 from ambidex.stats.summaries import Moments
 
-__all__ = ["Assignment", "Reading", "assign", "codes_of", "read_metric"]
+__all__ = [
+    "Assignment", "Capped", "Reading", "UnitValues", "arm_table", "assign", "codes_of", "read_metric", "read_metrics",
+    "unit_codes", "unit_values",
+]  # fmt: skip
 
 Floats = NDArray[np.float64]
-Codes = NDArray[np.int64]
 
-MOST_ARMS = 20
+CAP = 0.999
+"""Values beyond this quantile are capped to see whether a few units carry the result."""
 
 
 @dataclass(frozen=True, eq=False)
-class Assignment:
-    """Units and their arms.
+class Capped:
+    """What is left of a metric when its most extreme thousandth is set to the bounds.
 
     Attributes:
-        labels: Arms in sort order.
-        arm: Arm of each unit as an index into ``labels``, shape (units,); -1 for units left out.
-        unit: Unit of each row, shape (rows,); -1 for rows left out. None if rows are the units.
-        counts: Units per arm, in the order of ``labels``.
-        unassigned: Rows without a label or without a unit.
-        crossed: Units with rows in two arms; left out.
+        top: Upper bound: the .999 quantile of all arms together.
+        bottom: Lower bound: the .001 quantile where there are values below 0, else the least value.
+        beyond: Units outside the bounds.
+        largest: The value farthest from the mean.
+        moments: Per arm, of the capped outcome and the covariates.
     """
 
-    labels: tuple[str, ...]
-    arm: Codes
-    unit: Codes | None
-    counts: tuple[int, ...]
-    unassigned: int
-    crossed: tuple[str, ...]
+    top: float
+    bottom: float
+    beyond: int
+    largest: float
+    moments: tuple[Moments, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,12 +52,17 @@ class Reading:
 
     Attributes:
         metric: What was measured.
-        levels: Mean, share or ratio of each arm.
+        levels: Mean, share, ratio or quantile of each arm.
         yes: For shares: yes and units of each arm, else None.
-        values: For means: each arm's unit values, else empty.
+        values: For means and quantiles: each arm's unit values; empty for a table that is not in memory.
         missing: Units without a value, per arm.
         unread: Cells that were no numbers, with an example; left out.
         averaged: True if units enter with the mean of several rows.
+        moments: Per arm, of the outcome's columns and the covariates, over units with a value.
+        outcome: Names in ``moments`` of the outcome: the column, or numerator and denominator.
+        covariates: Names in ``moments`` of the covariates: a column of numbers by its name, a label of a column
+            of labels as ``country=DE`` (the most frequent has none), ``age missing`` where values were filled in.
+        capped: For means and counts, where a value lies beyond the bounds; else None.
     """
 
     metric: Metric
@@ -64,146 +72,200 @@ class Reading:
     missing: tuple[int, ...]
     unread: tuple[int, str]
     averaged: bool = False
+    moments: tuple[Moments, ...] = ()
+    outcome: tuple[str, ...] = ()
+    covariates: tuple[str, ...] = ()
+    capped: Capped | None = None
 
 
-def codes_of(table: Table, column: str) -> tuple[Codes, list[str]]:
-    """A column as codes into its sorted labels; -1 where missing or blank."""
-    encoded = table.spelled(column).dictionary_encode()
-    found: list[str] = encoded.dictionary.to_pylist()
-    labels = sorted(v for v in found if v.strip())
-    place = {label: i for i, label in enumerate(labels)}
-    lookup = np.array([*(place.get(v, -1) for v in found), -1], dtype=np.int64)
-    indices = encoded.indices.fill_null(len(found)).to_numpy(zero_copy_only=False)
-    return lookup[indices], labels
+@dataclass(frozen=True, eq=False)
+class UnitValues:
+    """A metric unit by unit.
 
-
-def assign(table: Table, group: str, unit: str | None) -> Assignment:
-    """Arms of the units.
-
-    Raises:
-        NotFound: ``data.no-column``.
-        DataError: ``data.one-arm``; ``data.column-type`` if the column has more labels than arms can be.
+    Attributes:
+        y: The value, or the numerator. Shape (units,); NaN where there is none.
+        x: The denominator of ratios, else None. Shape (units,).
+        kept: Units of an arm that have a value. Shape (units,).
     """
-    table.require(group)
-    arm, labels = codes_of(table, group)
-    if len(labels) > MOST_ARMS:
-        raise DataError(
-            "data.column-type",
-            f"`{group}` has {len(labels):,} labels, too many for arms of an experiment",
-            where=f"{table.name}, column {group}",
-            found=", ".join(labels[:3]) + ", …",
-            do="--group the column that says who got what",
-        )
-    crossed: tuple[str, ...] = ()
-    units: Codes | None = None
-    unassigned = int((arm < 0).sum())
-    if unit is not None:
-        units, names = codes_of(table, unit)
-        units = np.where(arm < 0, -1, units)
-        unassigned = int((units < 0).sum())
-        arm, twice = _arm_of_unit(arm, units, len(names))
-        crossed = tuple(names[i] for i in twice)
-    counts = np.bincount(arm[arm >= 0], minlength=len(labels))
-    if (counts > 0).sum() < 2:
-        there = ", ".join(f"{a} {n:,}" for a, n in zip(labels, counts, strict=True))
-        raise DataError(
-            "data.one-arm",
-            f"`{group}` has one arm only, and a comparison needs two"
-            if not crossed
-            else f"{len(crossed):,} units are in two arms of `{group}`; without them fewer than two arms are left",
-            where=f"{table.name}, column {group}",
-            found=there or "no label at all",
-            do="--group the column that says who got what",
-        )
-    kept = np.flatnonzero(counts)  # an arm whose every unit crossed is no arm
-    moved = np.full(len(labels) + 1, -1)
-    moved[kept] = np.arange(len(kept))
-    return Assignment(
-        tuple(labels[i] for i in kept), moved[arm], units, tuple(int(counts[i]) for i in kept), unassigned, crossed
-    )
+
+    y: Floats
+    x: Floats | None
+    kept: NDArray[np.bool_]
 
 
-def _arm_of_unit(arm: Codes, units: Codes, count: int) -> tuple[Codes, Codes]:
-    """Arm of each unit, -1 where it has two or none; and which have two."""
-    rows = units >= 0
-    low, high = np.full(count, np.iinfo(np.int64).max), np.full(count, -1)
-    np.minimum.at(low, units[rows], arm[rows])
-    np.maximum.at(high, units[rows], arm[rows])
-    twice = (high >= 0) & (low != high)
-    return np.where(twice, -1, high), np.flatnonzero(twice)
+def read_metrics(
+    table: Table, metrics: Sequence[Metric], who: Assignment, covariates: Sequence[str] = ()
+) -> dict[str, Reading]:
+    """``read_metric`` for several at once, by SPEC: one pass over a table that is not in memory."""
+    return {m.spec: read_metric(table, m, who, covariates) for m in metrics}
 
 
-def read_metric(table: Table, metric: Metric, who: Assignment) -> Reading:
+def read_metric(table: Table, metric: Metric, who: Assignment, covariates: Sequence[str] = ()) -> Reading:
     """Summaries of a metric, arm by arm.
 
+    Args:
+        table: The table.
+        metric: What is measured.
+        who: Units and arms.
+        covariates: Columns that were there before the assignment.
+
     Raises:
+        UsageError: ``usage.value`` if a covariate is the metric's own column.
         DataError: ``data.small-arm``, ``data.no-variance``, ``data.all-missing``, ``data.infinite``,
             ``data.column-type``, ``data.metric-values`` or ``data.zero-denominator``.
     """
-    top = read_values(table, metric.column)
+    for name in covariates:
+        if table.require(name) in (metric.column, metric.per):
+            raise UsageError("usage.value", f"`{name}` cannot be the metric and a covariate at once")
+    top = read_outcome(table, metric)
+    _fits(table, metric, top)
+    if metric.per is None:
+        return _of_column(table, metric, who, top, covariates)
+    return _of_two(table, metric, who, top, read_values(table, metric.per), covariates)
+
+
+def unit_values(table: Table, metric: Metric, who: Assignment) -> UnitValues:
+    """A metric unit by unit, for what needs more than sums: quantiles, permutations, days since exposure."""
+    top = read_outcome(table, metric)
+    _fits(table, metric, top)
+    bottom = None if metric.per is None else read_values(table, metric.per)
+    return _units(who, metric, top, bottom)[0]
+
+
+def _fits(table: Table, metric: Metric, top: Values) -> None:
     if metric.kind == "share" and not top.yes_no:
-        raise _misfit(table, metric, top.values, "a share needs a column of yes and no, true and false, or 1 and 0")
+        levels = sorted(v for v in levels_of(table, metric.column, most=12) if v.strip())
+        words = bool(levels) and not any(v.strip()[0].isdigit() for v in levels)
+        raise _misfit(
+            table,
+            metric,
+            top.values,
+            "a share needs a column of yes and no, true and false, or 1 and 0",
+            do=f"--metric '{metric.column}={levels[0]}:share'" if words else "",
+        )
     if metric.kind in ("count", "trials") and not _whole(top.values):
         raise _misfit(table, metric, top.values, "counts are whole numbers from 0")
-    if metric.per is None:
-        return _of_column(table, metric, who, top)
-    return _of_two(table, metric, who, top, read_values(table, metric.per))
 
 
-def _of_column(table: Table, metric: Metric, who: Assignment, read: Values) -> Reading:
-    (sums,), rows = _by_unit(who, [read.values])  # of one column
+def _units(who: Assignment, metric: Metric, top: Values, bottom: Values | None) -> tuple[UnitValues, Codes]:
+    """Values of units, and how many rows each stands for."""
+    if bottom is None:
+        (sums,), rows = _by_unit(who, [top.values])
+        whole = metric.kind == "count" or who.unit is None
+        values = sums if whole else sums / np.maximum(rows, 1)
+        x = None
+    else:
+        (values, x), rows = _by_unit(who, [top.values, bottom.values])
+    kept = (rows > 0) & (who.arm >= 0)
+    return UnitValues(np.where(kept, values, np.nan), None if x is None else np.where(kept, x, np.nan), kept), rows
+
+
+def _of_column(table: Table, metric: Metric, who: Assignment, read: Values, covariates: Sequence[str]) -> Reading:
+    units, rows = _units(who, metric, read, None)
     several = who.unit is not None and bool((rows > 1).any())
-    values = sums if metric.kind == "count" or who.unit is None else sums / np.maximum(rows, 1)
-    arms = [values[(who.arm == i) & (rows > 0)] for i in range(len(who.labels))]
-    _enough(table, metric, who, [len(a) for a in arms])
+    arms = [units.y[units.kept & (who.arm == i)] for i in range(len(who.labels))]
+    check_sizes(table, metric, who, [len(a) for a in arms])
     least, most = min(float(a.min()) for a in arms), max(float(a.max()) for a in arms)
-    if most - least <= ROUNDING * max(abs(least), abs(most)):
-        raise DataError(
-            "data.no-variance",
-            f"`{metric.label}` has the same value in every unit",
-            where=f"{table.name}, column {metric.column}",
-            found=f"{float(arms[0][0]):g} in {sum(map(len, arms)):,} units",
-            do="name another metric",
-        )
+    check_varies(table, metric, least, most, sum(map(len, arms)))
     missing = tuple(n - len(a) for n, a in zip(who.counts, arms, strict=True))
     unread = (read.unread, read.example)
+    others = Covariates.read(table, covariates, who, units.kept)
+    moments = others.moments({metric.column: units.y}, who, units.kept)
+    plain = Reading(metric, (), None, (), missing, unread, several, moments, (metric.column,), others.names)
     if metric.kind == "share" and all(np.isin(a, (0.0, 1.0)).all() for a in arms):
         yes = tuple((int(a.sum()), len(a)) for a in arms)
-        return Reading(metric, tuple(share_level(x, n) for x, n in yes), yes, (), missing, unread, several)
-    levels = tuple(mean_level(Moments.of({"x": a}), "x") for a in arms)
+        return replace(plain, levels=tuple(share_level(x, n) for x, n in yes), yes=yes)
     averaged = several and metric.kind != "count"
-    return Reading(metric, levels, None, tuple(arms), missing, unread, averaged)
+    if metric.kind == "quantile":
+        levels = tuple(Level(float(np.quantile(a, metric.q or 0.5)), np.nan, len(a), "quantile") for a in arms)
+        return replace(plain, levels=levels, values=tuple(arms), averaged=averaged)
+    levels = tuple(mean_level(m, metric.column) for m in moments)
+    capped = None if metric.kind == "share" else _capped(metric, units, who, others)
+    return replace(plain, levels=levels, values=tuple(arms), averaged=averaged, capped=capped)
 
 
-def _of_two(table: Table, metric: Metric, who: Assignment, top: Values, bottom: Values) -> Reading:
-    (above, below), rows = _by_unit(who, [top.values, bottom.values])
-    kept = [(who.arm == i) & (rows > 0) for i in range(len(who.labels))]
-    _enough(table, metric, who, [int(k.sum()) for k in kept])
-    for label, k in zip(who.labels, kept, strict=True):
-        if below[k].sum() == 0:
-            raise DataError(
-                "data.zero-denominator",
-                f"`{metric.per}` adds up to 0 in arm {label}",
-                where=f"{table.name}, column {metric.per}",
-                do="name another denominator",
-            )
+def _capped(metric: Metric, units: UnitValues, who: Assignment, others: Covariates) -> Capped | None:
+    pooled = units.y[units.kept]
+    top = float(np.quantile(pooled, CAP))
+    bottom = float(np.quantile(pooled, 1 - CAP)) if pooled.min() < 0 else float(pooled.min())
+    beyond = int(((pooled > top) | (pooled < bottom)).sum())
+    if not beyond:
+        return None
+    mean = float(pooled.mean())
+    largest = max((float(pooled.min()), float(pooled.max())), key=lambda v: abs(v - mean))
+    moments = others.moments({metric.column: np.clip(units.y, bottom, top)}, who, units.kept)
+    return Capped(top, bottom, beyond, largest, moments)
+
+
+def _of_two(
+    table: Table, metric: Metric, who: Assignment, top: Values, bottom: Values, covariates: Sequence[str]
+) -> Reading:
+    units, _ = _units(who, metric, top, bottom)
+    assert units.x is not None and metric.per is not None
+    kept = [units.kept & (who.arm == i) for i in range(len(who.labels))]
+    check_sizes(table, metric, who, [int(k.sum()) for k in kept])
+    check_denominators(table, metric, who, [float(units.x[k].sum()) for k in kept])
     missing = tuple(n - int(k.sum()) for n, k in zip(who.counts, kept, strict=True))
     unread = (top.unread + bottom.unread, top.example or bottom.example)
     if metric.kind == "trials":
         both = ~np.isnan(top.values) & ~np.isnan(bottom.values)
         if not _whole(bottom.values) or (top.values[both] > bottom.values[both]).any():
             raise _misfit(table, metric, bottom.values, "yes and trials are whole numbers, and no more yes than trials")
+    others = Covariates.read(table, covariates, who, units.kept)
+    # A ratio to itself is 1; its two names must differ all the same.
+    names = ratio_names(metric)
+    moments = others.moments({names[0]: units.y, names[1]: units.x}, who, units.kept)
+    plain = Reading(metric, (), None, (), missing, unread, False, moments, names, others.names)
     if metric.kind == "trials" and who.unit is None:
-        yes = tuple((int(above[k].sum()), int(below[k].sum())) for k in kept)
-        if sum(x for x, _ in yes) in (0, sum(n for _, n in yes)):
-            raise DataError("data.no-variance", f"`{metric.label}` is all yes or all no", where=table.name)
-        return Reading(metric, tuple(share_level(x, n) for x, n in yes), yes, (), missing, unread)
-    moments = [Moments.of({"above": above[k], "below": below[k]}) for k in kept]
-    levels = tuple(ratio_level(m, "above", "below") for m in moments)
+        yes = tuple((int(units.y[k].sum()), int(units.x[k].sum())) for k in kept)
+        return replace(plain, levels=trial_levels(table, metric, yes), yes=yes)
+    return replace(plain, levels=ratio_levels(table, metric, moments))
+
+
+def ratio_names(metric: Metric) -> tuple[str, str]:
+    """Names in ``moments`` of numerator and denominator."""
+    per = metric.per or ""
+    return metric.column, per if per != metric.column else f"{per} (denominator)"
+
+
+def trial_levels(table: Table, metric: Metric, yes: Sequence[tuple[int, int]]) -> tuple[Level, ...]:
+    """Shares of the arms. Raises DataError ``data.no-variance``."""
+    if sum(x for x, _ in yes) in (0, sum(n for _, n in yes)):
+        raise DataError("data.no-variance", f"`{metric.label}` is all yes or all no", where=table.name)
+    return tuple(share_level(x, n) for x, n in yes)
+
+
+def ratio_levels(table: Table, metric: Metric, moments: Sequence[Moments]) -> tuple[Level, ...]:
+    """Ratios of the arms. Raises DataError ``data.no-variance``."""
+    levels = tuple(ratio_level(m, *ratio_names(metric)) for m in moments)
     values = [level.value for level in levels]
     if all(level.se == 0 for level in levels) and max(values) - min(values) <= ROUNDING * max(map(abs, values)):
         raise DataError("data.no-variance", f"`{metric.label}` is the same in every unit", where=table.name)
-    return Reading(metric, levels, None, (), missing, unread)
+    return levels
+
+
+def check_varies(table: Table, metric: Metric, least: float, most: float, units: int) -> None:
+    """Raises DataError ``data.no-variance`` if all values are the same."""
+    if most - least <= ROUNDING * max(abs(least), abs(most)):
+        raise DataError(
+            "data.no-variance",
+            f"`{metric.label}` has the same value in every unit",
+            where=f"{table.name}, column {metric.column}",
+            found=f"{least:g} in {units:,} units",
+            do="name another metric",
+        )
+
+
+def check_denominators(table: Table, metric: Metric, who: Assignment, totals: Sequence[float]) -> None:
+    """Raises DataError ``data.zero-denominator`` where an arm's adds up to 0."""
+    for label, total in zip(who.labels, totals, strict=True):
+        if total == 0:
+            raise DataError(
+                "data.zero-denominator",
+                f"`{metric.per}` adds up to 0 in arm {label}",
+                where=f"{table.name}, column {metric.per}",
+                do="name another denominator",
+            )
 
 
 def _by_unit(who: Assignment, columns: Sequence[Floats]) -> tuple[list[Floats], Codes]:
@@ -219,7 +281,8 @@ def _by_unit(who: Assignment, columns: Sequence[Floats]) -> tuple[list[Floats], 
     return sums, rows
 
 
-def _enough(table: Table, metric: Metric, who: Assignment, sizes: Sequence[int]) -> None:
+def check_sizes(table: Table, metric: Metric, who: Assignment, sizes: Sequence[int]) -> None:
+    """Raises DataError ``data.small-arm`` for an arm of fewer than two."""
     for label, n in zip(who.labels, sizes, strict=True):
         if n < 2:
             raise DataError(
@@ -236,7 +299,7 @@ def _whole(values: Floats) -> bool:
     return bool((known >= 0).all() and (known == np.floor(known)).all())
 
 
-def _misfit(table: Table, metric: Metric, values: Floats, what: str) -> DataError:
+def _misfit(table: Table, metric: Metric, values: Floats, what: str, *, do: str = "") -> DataError:
     found = np.unique(values[~np.isnan(values)])
     shown = ", ".join(f"{v:g}" for v in found[:3]) + (", …" if len(found) > 3 else "")
     return DataError(
@@ -244,5 +307,5 @@ def _misfit(table: Table, metric: Metric, values: Floats, what: str) -> DataErro
         f"metric `{metric.spec}`: {what}",
         where=f"{table.name}, column {metric.column}",
         found=f"values {shown}",
-        do=f"--metric {metric.column}:mean" if metric.per is None else f"--metric {metric.column}/{metric.per}",
+        do=do or f"--metric {metric.column}" + (":mean" if metric.per is None else f"/{metric.per}"),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -12,16 +13,20 @@ from numpy.typing import NDArray
 
 from ambidex.data.numbers import MISSING_WORDS, parse
 from ambidex.data.table import Table
-from ambidex.errors import DataError, UsageError
+from ambidex.errors import DataError, NotFound, UsageError, did_you_mean
 
-__all__ = ["Guardrail", "Metric", "Values", "parse_guardrail", "parse_metric", "read_values"]
+__all__ = [
+    "Guardrail", "Metric", "Values", "levels_of", "parse_guardrail", "parse_metric", "read_outcome", "read_values",
+]  # fmt: skip
 
 Floats = NDArray[np.float64]
-Kind = Literal["mean", "share", "count", "ratio", "trials"]
+Kind = Literal["mean", "share", "count", "ratio", "trials", "quantile"]
 
-FORMS = "`col`, `col:mean`, `col:share`, `col:count`, `num/den`, `num/den:share`"
+FORMS = "`col`, `col:mean`, `col:share`, `col=LABEL:share`, `col:count`, `col:q90`, `num/den`, `num/den:share`"
+QUANTILE = re.compile(r"q(\d{1,2}(?:\.\d{1,3})?)")
 YES = ("yes", "y", "true", "t")
 NO = ("no", "n", "false", "f")
+NEGATION = re.compile(r"\b(?:not|no|non|never|without|none|un)\b|n't\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +35,13 @@ class Metric:
 
     Attributes:
         spec: As given.
-        kind: ``mean``, ``share`` (of yes), ``count`` (mean of counts), ``ratio`` (of two sums) or ``trials``
-            (rows hold counts of yes and of trials).
+        kind: ``mean``, ``share`` (of yes), ``count`` (mean of counts), ``ratio`` (of two sums), ``trials``
+            (rows hold counts of yes and of trials) or ``quantile``.
         column: The column, or the numerator.
         per: The denominator of ``ratio`` and ``trials``.
         label: Shown name.
+        q: The quantile's share, in (0, 1), for ``quantile``.
+        value: Label that counts as yes, for a ``share`` of a column of labels.
     """
 
     spec: str
@@ -42,6 +49,8 @@ class Metric:
     column: str
     per: str | None
     label: str
+    q: float | None = None
+    value: str | None = None
 
     @property
     def is_share(self) -> bool:
@@ -98,7 +107,8 @@ def parse_metric(table: Table, spec: Any, *, option: str = "metric") -> Metric:
     body, kind = spec, ""
     if spec not in table.columns and ":" in spec:
         body, kind = spec.rsplit(":", 1)
-    if kind not in ("", "mean", "share", "count"):
+    q = QUANTILE.fullmatch(kind)
+    if kind not in ("", "mean", "share", "count") and not (q and 0 < float(q[1]) < 100):
         raise UsageError(
             "usage.metric",
             f"metric `{spec}` ends in `:{kind}`, which is not a kind",
@@ -112,10 +122,58 @@ def parse_metric(table: Table, spec: Any, *, option: str = "metric") -> Metric:
         table.require(numerator)
         table.require(per)
         return Metric(spec, "trials" if kind else "ratio", numerator, per, body)
+    if body not in table.columns and "=" in body and kind in ("", "share"):
+        return _of_label(table, spec, *body.split("=", 1))
     table.require(body)
+    if q:
+        return Metric(spec, "quantile", body, None, f"{body} ({kind})", float(q[1]) / 100)
     if kind:
-        return Metric(spec, kind, body, None, body)  # type: ignore[arg-type]  # checked above
+        value = _negated(table, body) if kind == "share" else None
+        return Metric(spec, kind, body, None, body, value=value)  # type: ignore[arg-type]  # checked above
     return Metric(spec, "share" if read_values(table, body).yes_no else "mean", body, None, body)
+
+
+def _of_label(table: Table, spec: str, column: str, label: str) -> Metric:
+    """``plan=gold:share``."""
+    table.require(column)
+    labels = sorted(v for v in levels_of(table, column) if v.strip())
+    if label not in labels:
+        near = did_you_mean(label, labels)
+        raise NotFound(
+            "data.no-label",
+            f"`{column}` has no label {label!r}{near}",
+            where=f"{table.name}, column {column}",
+            found=", ".join(labels[:8]) + (f", … ({len(labels):,} labels)" if len(labels) > 8 else ""),
+            do=f"--metric '{column}={near.split('`')[1] if near else labels[0] if labels else 'LABEL'}:share'",
+        )
+    return Metric(spec, "share", column, None, f"{column} = {label}", value=label)
+
+
+def _negated(table: Table, column: str) -> str | None:
+    """The yes of two labels of which one negates: ``Purchased`` beside ``Did not purchase``."""
+    labels = [v for v in levels_of(table, column, most=12) if not _is_missing(v)]
+    if len(labels) != 2:
+        return None
+    denied = [v for v in labels if NEGATION.search(v)]
+    if len(denied) != 1 or any(v.strip().lower() in (*YES, *NO, "0", "1", "0.0", "1.0") for v in labels):
+        return None
+    return next(v for v in labels if v not in denied)
+
+
+def levels_of(table: Table, column: str, *, most: int | None = None) -> list[str]:
+    """The different values of a column as text; none if there are more than ``most``."""
+    levels = table.spelled(column).dictionary_encode().dictionary
+    return [] if most is not None and len(levels) > most else list(levels.to_pylist())
+
+
+def read_outcome(table: Table, metric: Metric) -> Values:
+    """A metric's column as numbers: as ``read_values``, or 1 where the label is the one that counts."""
+    if metric.value is None:
+        return read_values(table, metric.column)
+    codes = table.spelled(metric.column).dictionary_encode()
+    meaning = [math.nan if _is_missing(v) else float(v == metric.value) for v in codes.dictionary.to_pylist()]
+    lookup = np.array([*meaning, math.nan])
+    return Values(lookup[codes.indices.fill_null(len(meaning)).to_numpy(zero_copy_only=False)], True)
 
 
 def parse_guardrail(table: Table, spec: Any) -> Guardrail:
