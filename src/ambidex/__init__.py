@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from ambidex.journeys import (
+        campaign,
         demo,
         doctor,
         drift,
@@ -72,6 +73,7 @@ __all__ = [
     "Result",
     "UsageError",
     "Verdict",
+    "campaign",
     "customers_at",
     "decide",
     "demo",

@@ -20,7 +20,7 @@ from ambidex.report.answer import Answer, Mark, Result
 from ambidex.workspace import Workspace, create, find, open_workspace
 
 __all__ = [
-    "demo", "doctor", "drift", "drivers", "experiment", "feedback", "gate", "help", "init", "models", "monitor",
+    "campaign", "demo", "doctor", "drift", "drivers", "experiment", "feedback", "gate", "help", "init", "models", "monitor",
     "next", "package", "profile", "promote", "report", "resume", "retrain", "rollback", "score", "serve", "status",
     "test", "train",
 ]  # fmt: skip
@@ -83,6 +83,35 @@ def experiment(
     answer = ask(
         source, group=group, metric=metric, control=control, unit=unit, shares=shares, alpha=alpha,
         anytime=anytime, margin=margin, secondary=secondary, guardrail=guardrail, notes=notes,
+    )  # fmt: skip
+    return _kept(answer, workspace)
+
+
+def campaign(
+    table: Any,
+    *,
+    outcome: str,
+    treatment: str | None = None,
+    control: str | None = None,
+    value: float | None = None,
+    cost: float = 0.0,
+    fixed_cost: float = 0.0,
+    covariate: str | Sequence[str] = (),
+    observational: bool = False,
+    unit: str | None = None,
+    time: str | None = None,
+    start: str | None = None,
+    shares: str | dict[str, float] | None = None,
+    alpha: float = 0.05,
+    at: At = None,
+) -> Answer:
+    """What a campaign returned, and whom to treat next."""
+    from ambidex.insight.campaign import campaign as ask
+
+    workspace, source = _table(table, at)
+    answer = ask(
+        source, outcome=outcome, treatment=treatment, control=control, value=value, cost=cost, fixed_cost=fixed_cost,
+        covariate=covariate, observational=observational, unit=unit, time=time, start=start, shares=shares, alpha=alpha,
     )  # fmt: skip
     return _kept(answer, workspace)
 

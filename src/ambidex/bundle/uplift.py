@@ -83,7 +83,8 @@ def fit_uplift(table: Table, recipe: Recipe, *, rows: npt.NDArray[np.bool_] | No
 
     Args:
         table: Rows of both arms; rows of other arms, or without the outcome, are left out.
-        recipe: ``options``: ``treatment`` (column), ``arm`` and ``control`` (labels); ``positive`` for a yes/no outcome.
+        recipe: ``options``: ``treatment`` (column), ``arm`` and ``control`` (labels);
+            ``positive`` for a yes/no outcome.
         rows: Which rows to train on, shape (rows,); all by default.
 
     Raises:

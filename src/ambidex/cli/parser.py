@@ -19,7 +19,7 @@ __all__ = ["Settings", "Shown", "build", "help_of", "overview", "verb_help"]
 class Settings:
     """What the options of every verb said."""
 
-    start: str | None = None
+    started_in: str | None = None
     json: bool = False
     markdown: bool = False
     quiet: bool = False

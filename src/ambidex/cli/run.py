@@ -70,8 +70,8 @@ class Run:
 
     def _call(self, verb: str, said: dict[str, Any]) -> None:
         self.verb = verb
-        if self.settings.start is not None:
-            _enter(self.settings.start)
+        if self.settings.started_in is not None:
+            _enter(self.settings.started_in)
         if verb == "help":
             self._help(said["code"])
             return
@@ -129,7 +129,7 @@ class Run:
         if any("answer/N" in step for step in following):
             # Outside a workspace an answer has no name, so nothing can be done with it by name.
             following = [step for step in following if "answer/N" not in step] + ["ambidex init my-project"]
-        following = [placed(step, self.settings.start) for step in following]
+        following = [placed(step, self.settings.started_in) for step in following]
         if hasattr(outcome, "headline"):
             cautions = [(c["code"], c["text"]) for c in data["cautions"]]
             refused = None if outcome.passed else _design(data, following)
@@ -146,7 +146,7 @@ class Run:
                 shown(outcome, data, following)
             return
         completed(refused, self.words)
-        refused.do = placed(refused.do or "", self.settings.start)
+        refused.do = placed(refused.do or "", self.settings.started_in)
         self.exit = exit_code(refused)
         if self.json:
             self._document(document.failure(self.verb, refused, data=data, warnings=said, next=following))
@@ -177,7 +177,7 @@ class Run:
     def _fail(self, raised: BaseException) -> None:
         error = completed(as_ours(raised, self.words, self._named()), self.words)
         if error.where != "option -C":
-            error.do = placed(error.do or "", self.settings.start)
+            error.do = placed(error.do or "", self.settings.started_in)
         self.exit = exit_code(error)
         if self.debug:
             traceback.print_exception(raised, file=sys.stderr)

@@ -228,6 +228,41 @@ VERBS: dict[str, Verb] = {
             markdown=True,
         ),
         Verb(
+            "campaign",
+            "Explore",
+            "what did the campaign return, and whom to treat next",
+            [
+                _argument("table"),
+                _option("--treatment", "COL", "The column that says who got it."),
+                _option("--outcome", "COL", "What it was to change: a number, or yes and no.", required=True),
+                _option("--control", "LABEL", "The label of those who did not get it."),
+                _option("--value", "V", "Margin per unit of outcome, in money (0.3 for 30% of spend).", type=Number()),
+                _option("--cost", "C", "Cost per treated unit.", type=Number(), default=0.0),
+                _option("--fixed-cost", "F", "Cost of the campaign as a whole.", type=Number(), default=0.0),
+                _many("--covariate", "COL", "A column known before the campaign."),
+                _flag("--observational", "Nobody drew lots: compare like with like, or refuse."),
+                _option("--unit", "COL", "Who was assigned; with --start, who is followed over time."),
+                _option("--time", "COL", "The column of the dates."),
+                _option("--start", "DATE", "The first day or period with the campaign: compare before and after."),
+                _option("--shares", "A=.9,B=.1", "Planned share of each arm.", type=Shares()),
+                _option(
+                    "--alpha",
+                    "A",
+                    "Error rate, between 0 and 1.",
+                    type=Number(0, 1),
+                    default=0.05,
+                    show_default=True,
+                ),
+            ],
+            [
+                "ambidex campaign mail.csv --treatment segment --outcome spend --value 0.3 --cost 0.1",
+                "ambidex campaign w.csv --treatment on --outcome sales --unit shop --time week --start 2024-03-04",
+                "ambidex campaign crm.csv --treatment called --outcome spend --observational --covariate age",
+            ],
+            [*_table(), "Exit 4 if the design cannot show a return; the answer says what would."],
+            markdown=True,
+        ),
+        Verb(
             "report",
             "Explore",
             "a page for stakeholders from one answer or several",
@@ -449,7 +484,7 @@ def everywhere(remember: Any) -> list[click.Option]:
     """
     settings: dict[str, Any] = {"expose_value": False, "callback": remember, "hidden": True}
     return [
-        click.Option(["-C", "start"], metavar="DIR", help="Run as if started in DIR.", **settings),
+        click.Option(["-C", "started_in"], metavar="DIR", help="Run as if started in DIR.", **settings),
         click.Option(["--json", "json"], is_flag=True, help="One JSON document.", **settings),
         click.Option(["--md", "markdown"], is_flag=True, help="The answer as Markdown.", **settings),
         click.Option(["--quiet", "quiet"], is_flag=True, help="The result only.", **settings),

@@ -1,0 +1,266 @@
+"""``campaign``: what did it return, and whom to treat next?
+
+Claims are stated from the options before an outcome is read: for each treatment "the effect is above 0" and, where
+margin and costs are named, "the profit is above 0". The design follows from what is given: a holdout drawn by lot, a
+comparison of people who differ (``observational``), units before and after a date (``start``), or a series alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from ambidex.data.read import read
+from ambidex.data.record import record
+from ambidex.insight.campaign_ask import Ask, make_ask
+from ambidex.insight.campaign_money import Paid, judge, lead_of, sensitivity
+from ambidex.insight.campaign_randomised import Measured, measure
+from ambidex.insight.campaign_words import Design, advise, effect_finding, money_finding, tiles_of
+from ambidex.report.answer import Answer, Caution, Check, Finding, Recommendation, Strength
+from ambidex.report.words import listing, number
+from ambidex.stats.claim import decide
+from ambidex.stats.estimate import finite
+
+__all__ = ["campaign"]
+
+SEED = 0
+
+
+def campaign(
+    table: Any,
+    *,
+    outcome: str,
+    treatment: str | None = None,
+    control: str | None = None,
+    value: float | None = None,
+    cost: float = 0.0,
+    fixed_cost: float = 0.0,
+    covariate: str | Sequence[str] = (),
+    observational: bool = False,
+    unit: str | None = None,
+    time: str | None = None,
+    start: str | None = None,
+    shares: Any = None,
+    alpha: float = 0.05,
+) -> Answer:
+    """What did the campaign return, and whom to treat next?
+
+    Args:
+        table: Anything ``data.read`` reads.
+        outcome: Column of the outcome: a number, or yes and no.
+        treatment: Column that says who got it, labels as the file writes them; with ``start`` a column that is 1
+            (or yes) for treated units. None only for a series before and after ``start``.
+        control: Label of those who did not get it; picked from the names if None, and said.
+        value: Margin per unit of outcome, in money (not revenue). None: no return is reckoned.
+        cost: Per treated unit, in money.
+        fixed_cost: Once for the campaign, in money.
+        covariate: Columns known before the campaign.
+        observational: Nobody drew lots: compare like with like by the covariates, or refuse.
+        unit: Who was assigned, where one has several rows; with ``start`` the unit that is followed over time.
+        time: Column of the dates.
+        start: First day or period with the campaign.
+        shares: Planned arm sizes, ``A=.9,B=.1`` or a mapping; ``unknown`` leaves their check out.
+        alpha: Error rate of each family of claims, in (0, 1).
+
+    Returns:
+        Estimates ``effect`` (per treated unit, absolute), ``lift`` (relative) and, with ``value``, ``return``,
+        ``profit``, ``roi``, ``break_even_cost``; in ``extra`` ``p_loss`` and ``targeting``.
+
+    Raises:
+        UsageError: ``usage.type``, ``usage.value``.
+        NotFound: ``data.no-column``, ``data.no-label``.
+        DataError: ``data.no-treated``, ``data.start``, ``data.outcome-before-treatment``, ``data.small-arm`` and what
+            ``experiment`` raises of a metric.
+
+    Example:
+        >>> import pyarrow as pa
+        >>> rows = pa.table({"mail": ["no"] * 500 + ["yes"] * 500, "spend": [0.0, 1, 2, 5] * 125 + [2.0, 3, 4, 7] * 125})
+        >>> campaign(rows, treatment="mail", outcome="spend", value=0.5, cost=0.2).headline
+        'yes pays: ROI +400% (+342% to +458%), chance of a loss below 0.1%'
+    """
+    source = read(table)
+    ask = make_ask(
+        source, treatment=treatment, outcome=outcome, control=control, value=value, cost=cost, fixed_cost=fixed_cost,
+        covariate=covariate, observational=observational, unit=unit, time=time, start=start, shares=shares, alpha=alpha,
+    )  # fmt: skip
+    return _randomised(ask)
+
+
+def _randomised(ask: Ask) -> Answer:
+    measured = measure(ask)
+    design = Design("randomised", True, "per treated unit", "the treatment was drawn by lot, judged at one look")
+    paid = judge(measured.arms, ask)
+    extra: dict[str, Any] = {"control": measured.base, "targeting": []}
+    tables: dict[str, list[dict[str, Any]]] = {"arms": _arms(measured)}
+    return compose(
+        ask, design, paid, measured.checks, measured.cautions, tables=tables, extra=extra, method=_method(measured)
+    )
+
+
+def _arms(measured: Measured) -> list[dict[str, Any]]:
+    rows = []
+    for label, level, missing in zip(
+        measured.who.labels, measured.reading.levels, measured.reading.missing, strict=True
+    ):
+        low, high = level.interval()
+        rows.append(
+            {
+                "arm": label, "units": level.n, "missing": missing, "value": finite(level.value), "low": finite(low),
+                "high": finite(high),
+            }
+        )  # fmt: skip
+    return rows
+
+
+def _method(measured: Measured) -> str:
+    return f"{measured.method}; profit, return and ROI follow from the effect and what was assumed about money."
+
+
+def compose(
+    ask: Ask,
+    design: Design,
+    paid: Sequence[Paid],
+    checks: Sequence[Check],
+    cautions: Sequence[Caution],
+    *,
+    tables: dict[str, list[dict[str, Any]]],
+    extra: dict[str, Any],
+    method: str,
+    more: Sequence[Finding] = (),
+    unknowns: Sequence[str] = (),
+    verdicts: Sequence[Any] = (),
+    model: dict[str, Any] | None = None,
+) -> Answer:
+    """The page of a campaign that could be measured, or that a check of its design stopped."""
+    lead = lead_of(paid)
+    noted = [*(Caution(code, text) for code, text in ask.source.cautions), *cautions, *_money_cautions(ask, lead)]
+    stopped = [c for c in checks if c.decides and not c.passed]
+    strength = _strength(lead, checks)
+    findings: list[Finding] = []
+    if stopped:
+        headline, recommendation = _stop(stopped)
+        actions: tuple[tuple[str, str, str, str], ...] = ()
+        strength = "weak"
+    else:
+        headline, recommendation, actions = advise(paid, lead, ask, design)
+        money = money_finding(paid, lead, ask, strength)
+        findings = [*([money] if money is not None else []), effect_finding(paid, ask, design, strength), *more]
+    tables = dict(tables)
+    if ask.money is not None and not stopped:
+        tables["assumptions"] = _assumptions(ask)
+        tables["sensitivity"] = sensitivity(lead, ask.money, ask.alpha)
+    decided = [v for p in paid for v in (p.works, p.pays) if v is not None]
+    losses = {p.arm.arm: p.money.p_loss for p in paid if p.money is not None}
+    return Answer(
+        verb="campaign",
+        question=_question(ask, paid),
+        headline=headline,
+        strength=strength,
+        recommendation=recommendation,
+        numbers=() if stopped else tiles_of(lead, ask, design),
+        estimates=() if stopped else tuple(e for p in paid for e in p.estimates),
+        verdicts=() if stopped else (*decided, *verdicts),
+        checks=tuple(checks),
+        cautions=tuple(noted),
+        findings=tuple(findings),
+        actions=actions,
+        unknowns=(*unknowns, *_unknowns(ask, design)),
+        method=method,
+        tables=tables,
+        record=record(ask.source, verb="campaign", options=ask.options, seed=SEED),
+        next=("ambidex report answer/N", *(("ambidex package answer/N --name NAME",) if model else ())),
+        extra={
+            "design": design.name,
+            "p_loss": None if stopped or lead.money is None else lead.money.p_loss,
+            "p_loss_by_arm": {} if stopped else losses,
+            "arm": lead.arm.arm,
+            **extra,
+        },
+        model=None if stopped else model,
+    )
+
+
+def _question(ask: Ask, paid: Sequence[Paid]) -> str:
+    return (
+        f"What did {listing([p.arm.arm for p in paid], 'or')} return?"
+        if ask.money
+        else (f"What did {listing([p.arm.arm for p in paid], 'or')} do to {ask.outcome}?")
+    )
+
+
+def _stop(stopped: Sequence[Check]) -> tuple[str, Recommendation]:
+    failed = stopped[0]
+    reasons = {
+        "srm": "the arm sizes do not fit the plan",
+        "balance": "the arms differed before the campaign, so nobody drew lots",
+    }
+    advice = {
+        "srm": "Find out where units were lost or added after assignment. If other sizes were planned, say --shares.",
+        "balance": "Compare like with like: --observational with --covariate for each column known before; better, "
+        "keep a holdout drawn by lot next time.",
+    }
+    headline = f"No verdict: {reasons.get(failed.name, failed.name)} ({failed.text})"
+    return headline, Recommendation("cannot-answer", advice.get(failed.name, failed.text))
+
+
+def _strength(lead: Paid, checks: Sequence[Check]) -> Strength:
+    """Strong: decided, would be at a tenth of alpha too, and every check passed."""
+    verdict = lead.pays or lead.works
+    if verdict.outcome == "open":
+        return "weak"
+    if any(not c.passed for c in checks):
+        return "some"
+    e = verdict.estimate
+    if e.law is None or e.law.name == "placebos":
+        return "some"
+    stricter = decide(replace(verdict.claim, alpha=(1 - e.level) / 10), e)
+    return "strong" if stricter.outcome == verdict.outcome else "some"
+
+
+def _assumptions(ask: Ask) -> list[dict[str, Any]]:
+    assert ask.money is not None
+    return [
+        {"assumed": f"margin per unit of {ask.outcome}", "option": "--value", "money": ask.money.value},
+        {"assumed": "cost per treated unit", "option": "--cost", "money": ask.cost},
+        {"assumed": "cost of the campaign as a whole", "option": "--fixed-cost", "money": ask.fixed},
+    ]
+
+
+def _money_cautions(ask: Ask, lead: Paid) -> list[Caution]:
+    out = []
+    if ask.money is None:
+        out.append(
+            Caution(
+                "money",
+                f"No margin was named, so no return is reckoned: --value is the margin per unit of `{ask.outcome}` "
+                "(0.3 if 30% of the money stays).",
+            )
+        )
+    elif not ask.spent_something:
+        out.append(
+            Caution("money", "No cost was named: --cost per treated unit, --fixed-cost once. No ROI without one.")
+        )
+    else:
+        values = ask.source.number(ask.outcome) if not lead.arm.share else None
+        most = 1.0 if values is None else float(max(values[values == values], default=0.0))
+        if ask.money.value > 0 and ask.cost > ask.money.value * most:
+            out.append(
+                Caution(
+                    "cost-above-return",
+                    f"The cost of {number(ask.cost)} per treated unit is above the most that any one returned "
+                    f"({number(ask.money.value * most)}): no effect could pay for it. Check --cost and --value.",
+                )
+            )
+    return out
+
+
+def _unknowns(ask: Ask, design: Design) -> list[str]:
+    out = []
+    if design.name == "randomised":
+        out.append("Whether the treatment was drawn by lot: a table cannot show it, and the wording here rests on it.")
+        out.append("What those who were assigned but not reached would have done: the effect is that of assignment.")
+    if ask.money is not None:
+        out.append("Margin and costs are taken as given; the table of assumptions varies them.")
+    out.append("What happens after the period that was measured, and for other people than these.")
+    return out
