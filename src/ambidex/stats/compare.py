@@ -230,11 +230,11 @@ def fewest_expected(x1: int, n1: int, x0: int, n0: int) -> float:
     return min(n1, n0) * min(yes, 1 - yes)
 
 
-def fisher_p(x1: int, n1: int, x0: int, n0: int) -> float:
-    """Fisher's exact two-sided p-value.
+def fisher_p(x1: int, n1: int, x0: int, n0: int, *, more: bool = False) -> float:
+    """Fisher's exact p-value: two-sided, or one-sided against "the candidate has ``more``".
 
-    >>> round(fisher_p(3, 4, 1, 4), 4)
-    0.4857
+    >>> round(fisher_p(3, 4, 1, 4), 4), round(fisher_p(3, 4, 1, 4, more=True), 4)
+    (0.4857, 0.2429)
     """
     from scipy import special  # not scipy.stats, which takes a second to import
 
@@ -244,6 +244,8 @@ def fisher_p(x1: int, n1: int, x0: int, n0: int) -> float:
     logs = logs - special.gammaln(np.stack([k, yes - k, n1 - k, n0 - yes + k]) + 1.0).sum(axis=0)
     chance = np.exp(logs)
     chance /= chance.sum()
+    if more:
+        return min(float(chance[k >= x1].sum()), 1.0)
     at_most = chance[x1 - k[0]] * (1 + 1e-7)  # tables as likely as this one count, whatever the last digits
     return min(float(chance[chance <= at_most].sum()), 1.0)
 

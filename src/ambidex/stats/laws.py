@@ -22,6 +22,7 @@ __all__ = [
     "dip",
     "drawn",
     "drawn_tails",
+    "dunnett",
     "log_normal",
     "log_scale",
     "log_sequence",
@@ -50,6 +51,7 @@ Name = Literal[
     "placebos",
     "unseen",
     "drawn",
+    "dunnett",
     "dip",
     "log-scale",
 ]
@@ -178,6 +180,11 @@ def drawn_tails(lows: Sequence[float], highs: Sequence[float], levels: Sequence[
     return drawn([levels[i] for i in kept], [lows[i] for i in kept], [highs[i] for i in kept])
 
 
+def dunnett(df: float, loads: Iterable[float]) -> Law:
+    """value ± c·se with Dunnett's c for as many arms as ``loads`` (see ``dunnett.family_p``) against one control."""
+    return Law("dunnett", (df, *loads))
+
+
 def normal_quantile(probability: float) -> float:
     """Quantile of the standard normal.
 
@@ -293,6 +300,10 @@ def bounds(law: Law, value: float, se: float | None, alpha: float) -> tuple[floa
                 return max(value - half, law.args[0]), min(value + half, law.args[1])
         case "student":
             half = _student_tail(alpha, law.args[0]) * se
+        case "dunnett":
+            from ambidex.stats.dunnett import critical
+
+            half = critical(law.args[0], law.args[1:], alpha) * se
         case "asymptotic-sequence":
             half = asymptotic_radius(se, n=law.args[0], tuned=law.args[1], alpha=alpha)
     return value - half, value + half
