@@ -243,6 +243,7 @@ CODES: dict[str, str] = {
     "data.no-variance": "The metric has the same value in every unit.",
     "data.all-missing": "The column holds no value at all.",
     "data.infinite": "The column holds infinite values.",
+    "data.cluster": "The cluster column brings no units together.",
     "data.zero-denominator": "The denominator of the ratio is zero.",
     "data.metric-values": "The metric's values do not fit its kind.",
     "data.schema": "The table lacks columns of the model or they have another type.",

@@ -69,6 +69,11 @@ def experiment(
     margin: float | None = None,
     secondary: Sequence[str] = (),
     guardrail: Sequence[str] = (),
+    cluster: str | None = None,
+    covariate: str | Sequence[str] = (),
+    exposure: str | None = None,
+    time: str | None = None,
+    by: str | Sequence[str] = (),
     notes: Sequence[tuple[str, str]] = (),
     at: At = None,
 ) -> Answer:
@@ -82,7 +87,8 @@ def experiment(
     workspace, source = _table(table, at)
     answer = ask(
         source, group=group, metric=metric, control=control, unit=unit, shares=shares, alpha=alpha,
-        anytime=anytime, margin=margin, secondary=secondary, guardrail=guardrail, notes=notes,
+        anytime=anytime, margin=margin, secondary=secondary, guardrail=guardrail, cluster=cluster, covariate=covariate,
+        exposure=exposure, time=time, by=by, notes=notes,
     )  # fmt: skip
     return _kept(answer, workspace)
 

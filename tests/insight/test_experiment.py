@@ -523,9 +523,12 @@ def test_trials_of_one_unit_are_not_independent() -> None:
 def test_outcomes_lost_from_one_arm_are_not_strong_evidence() -> None:
     rng = np.random.default_rng(2)
     y = rng.normal(5, 1, 2000) + 0.5 * (np.arange(2000) >= 1000)
-    lost = [None if i >= 1000 and i % 2 else float(v) for i, v in enumerate(y)]
+    few, many = ([None if i >= 1000 and i % k == 0 else float(v) for i, v in enumerate(y)] for k in (40, 2))
     assert experiment(units(y), group="arm", metric="y").strength == "strong"
-    assert experiment(units(lost), group="arm", metric="y").strength == "some"
+    assert experiment(units(few), group="arm", metric="y").strength == "some"
+    stopped = experiment(units(many), group="arm", metric="y")
+    assert stopped.recommendation.verdict == "cannot-answer" and "missing in one arm" in stopped.headline
+    assert stopped.verdicts == () and one(stopped, "difference").p_value is not None
 
 
 def test_guardrails_speak_when_the_primary_metric_falls() -> None:

@@ -67,26 +67,12 @@ class Whole(_Type):
 
 
 class Shares(_Type):
-    """`A=.5,B=.5`: the planned share of each arm."""
+    """`A=.5,B=.5`: the planned share of each arm; or `unknown`. The verb reads it, as from Python."""
 
     name = "shares"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, float]:
-        if isinstance(value, dict):
-            return value
-        shares: dict[str, float] = {}
-        for part in str(value).split(","):
-            arm, _, share = part.rpartition("=")
-            try:
-                number = float(share)
-            except ValueError:
-                number = math.nan
-            if not arm or arm in shares or not 0 < number < math.inf:
-                self.fail(f"{value!r} does not read as A=.5,B=.5", param, ctx)
-            shares[arm] = number
-        if abs(sum(shares.values()) - 1) > 1e-6:
-            self.fail(f"the shares add up to {sum(shares.values()):g}, not to 1", param, ctx)
-        return shares
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value
 
 
 class Forms(_Type):
@@ -203,10 +189,12 @@ VERBS: dict[str, Verb] = {
             [
                 _argument("table"),
                 _option("--group", "COL", "The column that holds the arm.", required=True),
-                _many("--metric", "SPEC", "What is compared: col, col:share, num/den.", required=True),
+                _many("--metric", "SPEC", "What is compared: col, col:share, col:q90, num/den.", required=True),
                 _option("--control", "LABEL", "The arm that the others are compared with."),
                 _option("--unit", "COL", "Who was assigned, where one has several rows."),
-                _option("--shares", "A=.5,B=.5", "Planned share of each arm; equal if not said.", type=Shares()),
+                _option("--cluster", "COL", "What units share, such as a village: intervals count clusters."),
+                _many("--covariate", "COL", "Known before the start; the comparison is adjusted for it."),
+                _option("--shares", "A=.5,B=.5", "Planned share of each arm; equal if not said, or `unknown`."),
                 _option(
                     "--alpha",
                     "A",
@@ -219,6 +207,9 @@ VERBS: dict[str, Verb] = {
                 _option("--margin", "M", "A difference smaller than this does not matter.", type=Number()),
                 _many("--secondary", "SPEC", "Reported beside the metric, decides nothing."),
                 _many("--guardrail", "SPEC:MARGIN", "Must not be worse by more than the margin."),
+                _option("--exposure", "COL", "What a unit really saw; disagreement with the arm is counted."),
+                _option("--time", "COL", "When a row was measured: does the effect change with days?"),
+                _many("--by", "COL", "Groups of customers: is the effect another in some?"),
             ],
             [
                 "ambidex experiment cookie_cats.csv --group version --metric retention_7:share --control gate_30",

@@ -29,14 +29,43 @@ def advise(
 
 def advise_stop(checks: Sequence[Check]) -> tuple[str, Recommendation, Actions]:
     """When a check of the design failed that decides."""
-    failed = next(c for c in checks if c.decides and not c.passed)
-    headline = f"No verdict: the arm sizes do not fit the plan ({failed.text})"
-    text = (
+    failed = [c for c in checks if c.decides and not c.passed]
+    first = failed[0]
+    why, text, action = _STOPS.get(first.name.split(" ")[0], _STOPS["missing"])
+    headline = f"No verdict: {why} ({first.text})"
+    rest = failed[1:]
+    more = f" Also: {'; '.join(c.text for c in rest)}." if rest else ""
+    return headline, Recommendation("cannot-answer", text + more), (action,)
+
+
+_STOPS: dict[str, tuple[str, str, tuple[str, str, str, str]]] = {
+    "srm": (
+        "the arm sizes do not fit the plan",
         "Find out where units were lost or added after assignment, and repeat the test. If other sizes were planned, "
-        "say so with --shares."
-    )
-    action = ("Trace assignment and logging by arm", "whoever runs the assignment", "days", "a test that can be judged")
-    return headline, Recommendation("cannot-answer", text), (action,)
+        "say so with --shares.",
+        ("Trace assignment and logging by arm", "whoever runs the assignment", "days", "a test that can be judged"),
+    ),
+    "two-arms": (
+        "too many units were in two arms",
+        "Find out why units changed their arm, and repeat the test with an assignment that holds for good.",
+        ("Trace how units got a second arm", "whoever runs the assignment", "days", "a test that can be judged"),
+    ),
+    "exposure": (
+        "too many units saw what another arm was to see",
+        "Find out why assignment and exposure disagree. The difference between the arms is that of a mixture.",
+        ("Compare assignment and exposure logs", "whoever runs the assignment", "days", "a test that can be judged"),
+    ),
+    "missing": (
+        "the outcome is missing in one arm more than in another",
+        "Find out who lacks an outcome and why. Those who are left are no longer alike in the arms.",
+        ("Find the missing outcomes", "whoever collects the outcome", "days", "arms that can be compared"),
+    ),
+    "copies": (
+        "the rows are copies",
+        "Take each row once (SELECT DISTINCT), or name who was assigned with --unit; then ask again.",
+        ("Remove the copies, and find where they come from", "whoever built the table", "hours", "a right interval"),
+    ),
+}
 
 
 def lead_of(comparisons: Sequence[Comparison]) -> Comparison:

@@ -1,8 +1,7 @@
-"""Checks of an experiment's design: arm sizes, units, what is missing."""
+"""Checks of an experiment's design: arm sizes, units, exposure, what is missing, what differed before the start."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,20 +9,33 @@ import numpy as np
 
 from ambidex.data.table import Table
 from ambidex.errors import NotFound, UsageError, did_you_mean
-from ambidex.insight.experiment_data import Assignment, Reading, codes_of
-from ambidex.insight.experiment_words import p_text
+from ambidex.insight.experiment_data import Assignment, Reading, unit_codes
+from ambidex.insight.experiment_repeats import find_repeats
+from ambidex.insight.experiment_words import odds
 from ambidex.report.answer import Caution, Check
-from ambidex.report.words import count, listing, plural
+from ambidex.report.words import count, listing, plural, share
 from ambidex.stats.checks import sample_ratio
+from ambidex.stats.compare import difference, mean_level
+from ambidex.stats.families import holm
 
-__all__ = ["check_missing", "check_ratio", "check_units", "parse_shares", "pick_control"]
+__all__ = [
+    "check_balance",
+    "check_exposure",
+    "check_missing",
+    "check_ratio",
+    "check_units",
+    "parse_shares",
+    "pick_control",
+]
 
 STOP, LOOK = 0.001, 0.01
+CROSSED = 0.05
+"""Share of units in two arms, or exposed to another arm, from which no verdict is given: leaving them out, or
+counting them where they were assigned, is then no small correction."""
+LOST = 0.05
+"""Difference between arms in the share of missing outcomes that stops a verdict, if chance does not make it. What
+Works Clearinghouse (2022), Standards Handbook 5.0: about the cautious boundary of differential attrition."""
 CONTROLS = ("control", "baseline", "placebo", "a", "0", "false", "none", "no", "off")
-ID_NAME = re.compile(
-    r"^(?:user|customer|client|member|account|person|player|visitor|patient|household|device|subject|unit|id)s?$"
-    r"|(?:[_\- ]|[a-z](?=I))i?[dD]s?$|^[a-z]+(?:_?id|Id|ID)$",
-)
 
 
 def pick_control(labels: Sequence[str], control: Any, group: str) -> tuple[str, str]:
@@ -118,7 +130,7 @@ def check_ratio(
     plan = "equal arms assumed"
     if shares is not None:
         plan = "planned " + " : ".join(f"{100 * shares[arm] / sum(shares.values()):.4g}%" for arm in counts)
-    text = f"{sizes}; {plan}; {p_text(p)}"
+    text = f"{sizes}; {plan}; {odds(p)}"
     check = Check("srm", p >= STOP, p, STOP, text, decides=True)
     if STOP <= p < LOOK:
         hint = "units may have been lost or added after assignment" if shares else "say --shares if others were planned"
@@ -127,39 +139,83 @@ def check_ratio(
 
 
 def check_units(
-    table: Table, who: Assignment, unit: str | None, used: Sequence[str], what: str = "rows"
+    table: Table, who: Assignment, unit: str | None, used: Sequence[str], what: str = "rows", *, clustered: bool = False
 ) -> tuple[list[Check], list[Caution]]:
     """Are the units counted once? Checks ``unit`` and, with a unit, ``two-arms``."""
     if unit is not None:
-        crossed = len(who.crossed)
-        text = "every unit has one arm"
-        cautions = []
-        if crossed:
-            shown = listing([*who.crossed[:3], *(["…"] if crossed > 3 else [])])
-            text = f"{plural(crossed, 'unit')} of `{unit}` with rows in two arms, left out ({shown})"
-            cautions.append(Caution("two-arms", f"{text[0].upper()}{text[1:]}; they are counted in neither arm."))
-        units = Check("unit", True, 0.0, 0.0, f"rows were brought together by `{unit}`")
-        return [units, Check("two-arms", crossed == 0, float(crossed), 0.0, text)], cautions
-    worst: tuple[int, str, int] | None = None
-    for column in table.columns:
-        if column in used or not ID_NAME.search(column):
-            continue
-        codes, labels = codes_of(table, column)
-        known = int((codes >= 0).sum())
-        repeated = known - len(labels)
-        # An id has many values; a flag or a code of a few values that is named like one has not.
-        if len(labels) >= max(20, 5 * len(who.labels)) and repeated > 0 and (worst is None or len(labels) > worst[2]):
-            worst = repeated, column, len(labels)
-    if worst is None:
-        return [Check("unit", True, 0.0, 0.0, f"{what} were taken as the units; no column of ids repeats")], []
-    repeated, column, labels_ = worst
-    text = f"`{column}` has {count(labels_)} values in {count(repeated + labels_)} rows"
+        return _two_arms(who, unit)
+    fine = [Check("unit", True, 0.0, 0.0, f"{what} were taken as the units; no column of ids repeats")]
+    found = find_repeats(table, who, used)
+    if found is None:
+        return fine, []
+    column, text = found
+    if clustered:
+        return fine, [Caution("assigned-by", f"{text}: the arm was perhaps assigned by `{column}`.")]
+    run = f"--unit {column}" if "never changes" not in text else f"--cluster {column}, or --unit {column}"
     caution = Caution(
         "unit",
-        f"{text}: rows of one {column} are not independent, so the intervals may be too narrow; "
-        f"run it with --unit {column}.",
+        f"{text}: rows of one {column} are not independent, so the intervals may be too narrow; run it with {run}.",
     )
-    return [Check("unit", False, float(repeated), 0.0, text)], [caution]
+    return [Check("unit", False, None, 0.0, text)], [caution]
+
+
+def _two_arms(who: Assignment, unit: str) -> tuple[list[Check], list[Caution]]:
+    units = Check("unit", True, 0.0, 0.0, f"rows were brought together by `{unit}`")
+    crossed = len(who.crossed)
+    if not crossed:
+        return [units, Check("two-arms", True, 0.0, 0.0, "every unit has one arm")], []
+    part = crossed / (crossed + sum(who.counts))
+    shown = listing([*who.crossed[:3], *(["…"] if crossed > 3 else [])])
+    text = f"{plural(crossed, 'unit')} of `{unit}` ({share(part)}) with rows in two arms, left out ({shown})"
+    caution = Caution("two-arms", f"{text[0].upper()}{text[1:]}; they are counted in neither arm.")
+    check = Check("two-arms", False, float(crossed), 0.0, text, decides=part > CROSSED)
+    return [units, check], [caution]
+
+
+def check_exposure(table: Table, who: Assignment, column: str) -> tuple[Check, list[Caution]]:
+    """Did the units see what their arm says?
+
+    Where the labels are those of the arms they must agree; else each arm's commonest label is taken as its own.
+    Units without a label were not exposed: they are counted, and stay in the arm that they were assigned to.
+    """
+    codes, labels, varies = unit_codes(table, column, who)
+    there = (who.arm >= 0) & (codes >= 0)
+    arms = len(who.labels)
+    seen = np.zeros((arms, len(labels)), dtype=np.int64)
+    np.add.at(seen, (who.arm[there], codes[there]), 1)
+    cautions = []
+    absent = int((who.arm >= 0).sum()) - int(there.sum())
+    if absent:
+        cautions.append(
+            Caution(
+                "not-exposed",
+                f"{plural(absent, 'unit')} without `{column}` saw nothing as far as the table knows. They stay in "
+                f"their arm, so the effect shown is that of assignment.",
+            )
+        )
+    if set(who.labels) <= set(labels):
+        own = [labels.index(a) for a in who.labels]
+    else:
+        own = [int(i) for i in seen.argmax(axis=1)]
+    if len(set(own)) < arms and seen.sum():
+        same = labels[max(set(own), key=own.count)]
+        text = f"most units of several arms saw the same ({column} {same}), so the arms were not told apart"
+        return Check("exposure", False, None, 0.0, text, decides=True), cautions
+    right = int(sum(seen[i, j] for i, j in enumerate(own)))
+    wrong, all_ = int(seen.sum()) - right, int(seen.sum())
+    if varies:
+        cautions.append(
+            Caution("exposure", f"{plural(varies, 'unit')} saw more than one `{column}`; the first row's was taken.")
+        )
+    if not wrong:
+        return Check("exposure", True, 0.0, 0.0, f"`{column}` agrees with the arm in {plural(all_, 'unit')}"), cautions
+    per_arm = ", ".join(
+        f"{a} {count(seen[i].sum() - seen[i, own[i]])} of {count(seen[i].sum())}" for i, a in enumerate(who.labels)
+    )
+    part = wrong / all_
+    text = f"{plural(wrong, 'unit')} ({share(part)}) saw another `{column}` than their arm says ({per_arm})"
+    cautions.insert(0, Caution("exposure", f"{text}; they are counted in the arm that they were assigned to."))
+    return Check("exposure", False, float(wrong), 0.0, text, decides=part > CROSSED), cautions
 
 
 def check_missing(who: Assignment, readings: Sequence[Reading]) -> tuple[list[Check], list[Caution]]:
@@ -178,7 +234,10 @@ def check_missing(who: Assignment, readings: Sequence[Reading]) -> tuple[list[Ch
             f"{arm} {count(m)} of {count(n)}" for arm, m, n in zip(who.labels, reading.missing, who.counts, strict=True)
         )
         p = _missing_p(reading.missing, who.counts)
-        checks.append(Check(f"missing {label}", p >= LOOK, p, LOOK, f"without a value: {per_arm}; {p_text(p)}"))
+        lost = [m / n for m, n in zip(reading.missing, who.counts, strict=True)]
+        stop = p < STOP and max(lost) - min(lost) >= LOST
+        text = f"`{label}` has no value for {per_arm}; {odds(p)}"
+        checks.append(Check(f"missing {label}", p >= LOOK, p, LOOK, text, decides=stop))
         more = " The arms lack them unequally, which can make a difference where there is none." if p < LOOK else ""
         cautions.append(
             Caution("missing", f"`{label}`: {plural(total, 'unit')} without a value were left out ({per_arm}).{more}")
@@ -196,3 +255,42 @@ def _missing_p(missing: Sequence[int], counts: Sequence[int]) -> float:
         return 1.0
     chi2 = float((((gone - all_ * share) ** 2) / (all_ * share * (1 - share))).sum())
     return float(special.chdtrc(len(counts) - 1, chi2))
+
+
+def check_balance(
+    reading: Reading, who: Assignment, control: str, columns: Sequence[str]
+) -> tuple[Check | None, list[Caution]]:
+    """Did the arms differ before the start, beyond what chance leaves? Holm over columns and arms.
+
+    Args:
+        reading: One that carries the covariates in its moments.
+        who: The arms.
+        control: Label of the baseline.
+        columns: Covariates as the moments name them.
+    """
+    if not columns or not reading.moments:
+        return None, []
+    place = who.labels.index(control)
+    pairs, p = [], []
+    for i, arm in enumerate(who.labels):
+        if i == place:
+            continue
+        for column in columns:
+            e = difference(mean_level(reading.moments[i], column), mean_level(reading.moments[place], column))
+            if e.p_value is not None:
+                pairs.append((column, arm))
+                p.append(e.p_value)
+    if not p:
+        return None, []
+    adjusted = holm(p)
+    least = float(adjusted.min())
+    found = [f"{c} ({a})" for (c, a), q in zip(pairs, adjusted, strict=True) if q < LOOK]
+    if not found:
+        return Check("balance", True, least, LOOK, "the arms were alike before the start, as far as chance goes"), []
+    text = f"the arms differ in {listing(found[:4])} before the start; {odds(least)}"
+    caution = Caution(
+        "balance",
+        f"{text[0].upper()}{text[1:]}. Either the assignment was not random, or these columns were measured after the "
+        f"start: a covariate that the treatment can change hides part of its effect.",
+    )
+    return Check("balance", False, least, LOOK, text), [caution]

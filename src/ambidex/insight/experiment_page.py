@@ -8,13 +8,15 @@ from typing import Any
 
 from ambidex.insight.experiment_advice import lead_of
 from ambidex.insight.experiment_compare import Family
-from ambidex.insight.experiment_data import Assignment, Reading
-from ambidex.insight.experiment_words import Comparison, Style
+from ambidex.insight.experiment_data import Assignment, Reading, unit_values
+from ambidex.insight.experiment_options import Options
+from ambidex.insight.experiment_words import Comparison, Style, percent
 from ambidex.report.answer import Check
-from ambidex.report.words import count, listing, signed
+from ambidex.report.words import count, listing
+from ambidex.stats.laws import bounds, student
 from ambidex.stats.sequences import TUNED
 
-__all__ = ["arms_table", "looks_check", "method_of", "tiles_of", "unknowns_of"]
+__all__ = ["arm_intervals", "arms_table", "looks_check", "method_of", "tiles_of", "unknowns_of"]
 
 
 def tiles_of(comparisons: Sequence[Comparison], who: Assignment, base: str) -> tuple[tuple[str, str, str], ...]:
@@ -26,24 +28,23 @@ def tiles_of(comparisons: Sequence[Comparison], who: Assignment, base: str) -> t
     ]
     if first.lift is not None:
         lift = first.lift
-        tiles.append(
-            ("relative to the control", _percent(lift.value), f"{_percent(lift.low)} to {_percent(lift.high)}")
-        )
+        tiles.append(("relative to the control", percent(lift.value), f"{percent(lift.low)} to {percent(lift.high)}"))
     sizes = who.counts if first.reading.metric.kind != "trials" else tuple(v.n for v in first.reading.levels)
     arms = " : ".join(f"{a} {count(n)}" for a, n in zip(who.labels, sizes, strict=True))
     tiles.append(("units", count(sum(sizes)), arms))
     return tuple(tiles)
 
 
-def _percent(x: float) -> str:
-    return signed(round(100 * x, 1)) + "%" if math.isfinite(x) else "–"
-
-
-def unknowns_of(comparisons: Sequence[Comparison], unit: str | None) -> tuple[str, ...]:
+def unknowns_of(comparisons: Sequence[Comparison], asked: Options) -> tuple[str, ...]:
     """What this test cannot tell."""
     out = ["Whether the arms were assigned at random: a table cannot show it, and the wording here rests on it."]
-    if unit is None:
+    if asked.unit is None and asked.cluster is None:
         out.append("Whether rows are independent: each row was taken as one unit.")
+    if asked.cluster is not None:
+        out.append(f"Whether units of different `{asked.cluster}` influence each other: they were taken as apart.")
+    if asked.covariates:
+        named = listing([f"`{c}`" for c in asked.covariates])
+        out.append(f"Whether {named} were known before the start: if the treatment can change them, the effect is off.")
     out.append("What happens after the period that was measured, and for other people than these.")
     first = lead_of(comparisons)
     if (size := first.detectable) is not None:
@@ -54,16 +55,13 @@ def unknowns_of(comparisons: Sequence[Comparison], unit: str | None) -> tuple[st
     return tuple(out)
 
 
-def method_of(
-    readings: Sequence[Reading],
-    comparisons: Sequence[Comparison],
-    settings: Family,
-    unit: str | None,
-    margin: float | None,
-) -> str:
+def method_of(comparisons: Sequence[Comparison], settings: Family, asked: Options) -> str:
     """How it was made, in one sentence."""
     names = list(dict.fromkeys(c.difference.method for c in comparisons if c.difference.method))
-    parts = [f"{listing(names)} for the difference, log ratio for the lift"]
+    lifts = " and log ratio for the lift" if any(c.lift is not None for c in comparisons) else ""
+    parts = [f"{listing(names) or 'no interval'} for the difference{lifts}"]
+    if asked.covariates:
+        parts.append(f"adjusted for {listing(list(asked.covariates))}")
     if len(comparisons) > 1:
         parts.append(f"Holm over {len(comparisons)} comparisons at alpha {settings.alpha:g}")
         parts.append("the intervals shown are each comparison's own, the verdicts rest on wider ones")
@@ -73,10 +71,13 @@ def method_of(
         parts.append(f"valid at every look, tightest at {TUNED:,} units")
     else:
         parts.append("valid for one look at the end")
-    if margin is not None:
-        parts.append(f"the same within ±{margin:g} is claimed only if the whole interval lies inside")
-    trials = any(r.metric.kind == "trials" for r in readings)
+    if asked.margin is not None:
+        parts.append(f"the same within ±{asked.margin:g} is claimed only if the whole interval lies inside")
+    trials = any(m.kind == "trials" for m in asked.metrics)
+    unit = asked.unit
     parts.append(f"units by `{unit}`" if unit else "each trial is a unit" if trials else "each row is a unit")
+    if asked.cluster is not None:
+        parts.append(f"clusters by `{asked.cluster}`")
     text = "; ".join(parts) + "."
     return text[0].upper() + text[1:]
 
@@ -91,12 +92,32 @@ def looks_check(anytime: bool) -> Check:
     return Check("looks", True, None, None, text)
 
 
-def arms_table(readings: Sequence[Reading], who: Assignment) -> list[dict[str, Any]]:
+def arm_intervals(reading: Reading, who: Assignment, settings: Family) -> list[tuple[float, float]]:
+    """Each arm's own 95% interval; with clusters, of the clusters."""
+    if settings.clusters is None or settings.source is None or reading.metric.kind == "quantile":
+        return [level.interval() for level in reading.levels]
+    from ambidex.stats.clusters import cells_of, cluster_levels
+
+    values = unit_values(settings.source, reading.metric, who)
+    kept = values.kept & (settings.clusters.codes >= 0)
+    x = None if values.x is None else values.x[kept]
+    out = []
+    for i in range(len(who.labels)):
+        cells = cells_of(values.y[kept], who.arm[kept] == i, settings.clusters.codes[kept], denominator=x)
+        level, groups = cluster_levels(cells)[0], cells.treated(1)
+        if groups < 2 or not math.isfinite(level.se):
+            out.append((-math.inf, math.inf))
+        else:
+            out.append(bounds(student(groups - 1), level.value, level.se, 0.05))
+    return out
+
+
+def arms_table(readings: Sequence[Reading], who: Assignment, settings: Family) -> list[dict[str, Any]]:
     """Each arm on each metric, with its own 95% interval."""
     rows = []
     for r in readings:
-        for label, level, missing in zip(who.labels, r.levels, r.missing, strict=True):
-            low, high = level.interval()
+        intervals = arm_intervals(r, who, settings)
+        for label, level, missing, (low, high) in zip(who.labels, r.levels, r.missing, intervals, strict=True):
             rows.append(
                 {
                     "metric": r.metric.label,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ambidex.insight.experiment_data import Reading
@@ -13,7 +14,10 @@ from ambidex.stats.compare import Level
 from ambidex.stats.estimate import Estimate
 from ambidex.stats.laws import normal_quantile
 
-__all__ = ["Comparison", "Style", "arms_figure", "difference_finding", "p_text", "roughly", "sentence"]
+__all__ = [
+    "Comparison", "Style", "arms_figure", "in_words", "lift_words", "metric_finding", "odds", "p_text", "percent",
+    "roughly", "sentence",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +122,51 @@ def p_text(p: float) -> str:
     return f"p = {p:.2g}" if p >= 0.0001 else "p < 0.0001"
 
 
+def odds(p: float) -> str:
+    """A p-value of a check as words.
+
+    >>> odds(0.0086), odds(0.4), odds(1e-12)
+    ('chance does this in 1 of 116 tests', 'as chance leaves it', 'chance does this in fewer than 1 of a million tests')
+    """
+    if p >= 0.05:
+        return "as chance leaves it"
+    if p < 1e-6:
+        return "chance does this in fewer than 1 of a million tests"
+    times = round(1 / p) if p > 0.001 else float(f"{1 / p:.2g}")
+    return f"chance does this in 1 of {count(times)} tests"
+
+
+def in_words(verdict: Verdict) -> str:
+    """A verdict on "the difference is above 0" in two words."""
+    return {"supported": "a clear rise", "refuted": "a clear fall", "open": "not clear"}[verdict.outcome]
+
+
+def lift_words(c: Comparison) -> str:
+    """The relative difference with its range; empty where it has no meaning.
+
+    >>> lift_words.__name__
+    'lift_words'
+    """
+    if c.lift is None or not math.isfinite(c.lift.low + c.lift.high):
+        return ""
+    lift = c.lift
+    digits = 0 if lift.high - lift.low > 0.2 else 1
+    value, low, high = (percent(x, digits) for x in (lift.value, lift.low, lift.high))
+    return f"{value} against {c.control} ({low} to {high})"
+
+
+def percent(x: float, digits: int = 1) -> str:
+    """A relative difference with its sign.
+
+    >>> percent(-0.043), percent(0.7216, 0)
+    ('−4.3%', '+72%')
+    """
+    if not math.isfinite(x):
+        return "–"
+    text = f"{100 * x:+,.{digits}f}%"
+    return (text.lstrip("+-") if not text.strip("+-0.,%") else text).replace("-", "−")
+
+
 def sentence(c: Comparison, margin: float | None) -> str:
     """The finding in one sentence. The verdict chooses the verb, never the point estimate."""
     e, label = c.difference, c.reading.metric.label
@@ -135,12 +184,17 @@ def sentence(c: Comparison, margin: float | None) -> str:
     return f"{label} {verb} from {control} to {treated} with {c.arm} {span}{tail}"
 
 
-def difference_finding(comparisons: list[Comparison], margin: float | None, strength: Strength, looked: str) -> Finding:
-    """One metric's arms against the control, with the picture of the differences."""
+def metric_finding(
+    comparisons: list[Comparison], margin: float | None, strength: Strength, looked: str, lead: Comparison
+) -> Finding:
+    """One metric's arms against the control, with the picture of the differences.
+
+    ``lead`` is what the headline says; its metric's finding says what the headline leaves out.
+    """
     first = comparisons[0]
     label, shares = first.reading.metric.label, first.difference.unit == "share"
-    lead = max(comparisons, key=lambda c: (c.verdict.outcome != "open", abs(c.difference.value)))
-    level = 100 * lead.difference.level
+    most = max(comparisons, key=lambda c: (c.verdict.outcome != "open", abs(c.difference.value)))
+    level = 100 * most.difference.level
     rows = tuple(
         {
             "label": c.arm,
@@ -152,44 +206,63 @@ def difference_finding(comparisons: list[Comparison], margin: float | None, stre
         for c in comparisons
         if math.isfinite(c.difference.low) and math.isfinite(c.difference.high)
     )
-    title = sentence(lead, margin)
+    title, others = _title(comparisons, margin, lead, most)
     figure = Figure(
         form="effect-bars",
         title=f"{label} against {first.control}",
         subtitle=f"{'percentage points' if shares else 'difference'}, with {level:.3g}% intervals",
         unit="points" if shares else label,
         rows=rows,
-        sentence=title + ".",
+        sentence="; ".join(sentence(c, margin) for c in comparisons[:4]) + ".",
         less=f"less {label}",
         more=f"more {label}",
     )
-    others = [sentence(c, margin) for c in comparisons if c is not lead]
-    if lead.verdict.outcome == "open":
-        more = roughly(lead.verdict.needed)
+    if most.verdict.outcome == "open":
+        more = roughly(most.verdict.needed)
         so_what = "Not decided." + (f" About {more} more units would tell, if the truth is as seen." if more else "")
-        if lead.same:
+        if most.same:
             so_what = "Choose by cost; this outcome does not tell the arms apart."
     else:
-        higher = lead.arm if lead.verdict.outcome == "supported" else lead.control
+        higher = most.arm if most.verdict.outcome == "supported" else most.control
         so_what = f"If more {label} is better, {higher} is the better arm."
-    p = lead.difference.p_value
-    sure = f"{level:.3g}% interval{'' if p is None else ', ' + p_text(p)}; {looked}."
-    text = ". ".join(others[:2])
+    text = ". ".join(others[:3])
     return Finding(
         title=title,
         text=text + "." if text else "",
         strength=strength,
         so_what=so_what,
-        how_sure=sure,
+        how_sure=f"{level:.3g}% interval; {looked}.",
         figure=figure if rows else None,
     )
 
 
-def arms_figure(reading: Reading, labels: tuple[str, ...], shares: bool) -> Figure:
+def _title(
+    comparisons: list[Comparison], margin: float | None, lead: Comparison, most: Comparison
+) -> tuple[str, list[str]]:
+    """Title and further sentences of a metric's finding."""
+    if lead not in comparisons:
+        return sentence(most, margin), [sentence(c, margin) for c in comparisons if c is not most]
+    rest = [sentence(c, margin) for c in comparisons if c is not lead]
+    label = lead.reading.metric.label
+    lift = lift_words(lead)
+    if lift:
+        verb = "is" if lead.verdict.outcome != "open" else "looks"
+        return f"In relative terms {label} with {lead.arm} {verb} {lift}", rest
+    if rest:
+        return rest[0], rest[1:]
+    style = Style.of(lead.reading, lead.difference)
+    return (
+        f"The difference in {label}: {style.range(lead.difference.low, lead.difference.high)} is what the data allow",
+        rest,
+    )
+
+
+def arms_figure(
+    reading: Reading, labels: tuple[str, ...], shares: bool, intervals: Sequence[tuple[float, float]]
+) -> Figure:
     """Each arm's own level, with its interval."""
     rows = []
-    for label, level in zip(labels, reading.levels, strict=True):
-        low, high = level.interval()
+    for label, level, (low, high) in zip(labels, reading.levels, intervals, strict=True):
         if math.isfinite(low) and math.isfinite(high):
             rows.append({"label": label, "value": level.value, "low": low, "high": high, "n": level.n})
     name, units = reading.metric.label, plural(sum(v.n for v in reading.levels), "unit")

@@ -1,0 +1,146 @@
+"""The design of an experiment before its result: all checks, and the cautions that temper what is concluded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ambidex.data.table import Table
+from ambidex.insight.experiment_checks import (
+    check_balance,
+    check_exposure,
+    check_missing,
+    check_ratio,
+    check_units,
+)
+from ambidex.insight.experiment_clusters import Clusters, check_clusters
+from ambidex.insight.experiment_compare import ratio_by_rows
+from ambidex.insight.experiment_data import Assignment, Reading
+from ambidex.insight.experiment_options import Options
+from ambidex.insight.experiment_repeats import find_copies
+from ambidex.insight.experiment_words import Comparison, Style
+from ambidex.report.answer import Caution, Check
+from ambidex.report.words import count, listing
+
+__all__ = ["cautions_of", "check_design", "is_firm"]
+
+TEMPERING = (
+    "srm", "unit", "two-arms", "outliers", "small-cells", "exposure", "balance", "copies", "few-clusters", "novelty",
+)  # fmt: skip
+"""Cautions under which no evidence is called strong."""
+
+
+def check_design(
+    source: Table,
+    asked: Options,
+    who: Assignment,
+    base: str,
+    planned: dict[str, float] | None,
+    clusters: Clusters | None,
+    readings: list[Reading],
+) -> tuple[list[Check], list[Caution]]:
+    """Arm sizes, units, clusters, exposure, missing outcomes, balance; in this order."""
+    trials = next((r for r in readings if r.metric.kind == "trials" and r.yes is not None), None)
+    if clusters is not None and clusters.whole:
+        # Clusters were dealt to the arms; their units come along, and vary by more than a deal of units would.
+        ratio, cautions = check_ratio(
+            dict(zip(who.labels, clusters.sizes, strict=True)), planned, f"clusters of `{clusters.column}`"
+        )
+    elif trials is not None and trials.yes is not None and asked.unit is None:
+        sizes = dict(zip(who.labels, (n for _, n in trials.yes), strict=True))
+        ratio, cautions = check_ratio(sizes, planned, f"trials of `{trials.metric.per}`")
+    else:
+        ratio, cautions = check_ratio(dict(zip(who.labels, who.counts, strict=True)), planned, "units")
+    checks = [ratio]
+    rows = "rows" if trials is None else "trials"
+    units, more = check_units(source, who, asked.unit, asked.used, rows, clustered=clusters is not None)
+    checks += units
+    cautions += more
+    if asked.unit is None:
+        copies, more = find_copies(source)
+        checks += [copies] if copies else []
+        cautions += more
+    if clusters is not None:
+        enough, more = check_clusters(clusters, who)
+        checks.append(enough)
+        cautions += more
+    if asked.exposure is not None:
+        exposed, more = check_exposure(source, who, asked.exposure)
+        checks.append(exposed)
+        cautions += more
+    missing, more = check_missing(who, readings)
+    checks += missing
+    cautions += more
+    if asked.covariates:
+        balance, more = check_balance(readings[0], who, base, readings[0].covariates)
+        checks += [balance] if balance else []
+        cautions += more
+    if who.unassigned:
+        what = f"`{asked.group}`" if asked.unit is None else f"`{asked.group}` or `{asked.unit}`"
+        cautions.append(Caution("unassigned", f"{count(who.unassigned)} rows without {what} were left out."))
+    return checks, cautions
+
+
+def is_firm(checks: Sequence[Check], cautions: Sequence[Caution]) -> bool:
+    """True if nothing about the design tempers what the numbers say."""
+    lost = any(not c.passed and c.name.startswith("missing ") for c in checks)
+    return not lost and not any(c.code in TEMPERING for c in cautions)
+
+
+def cautions_of(
+    comparisons: Sequence[Comparison],
+    who: Assignment,
+    picked: str,
+    asked: Options,
+    readings: Sequence[Reading],
+    read_cautions: Sequence[tuple[str, str]],
+) -> list[Caution]:
+    """What the reader must know of the comparisons."""
+    out = [Caution(code, text) for code, text in read_cautions]
+    if picked:
+        out.append(Caution("control", picked))
+    small = list(dict.fromkeys(c.reading.metric.label for c in comparisons if "Fisher" in c.difference.method))
+    if small:
+        out.append(
+            Caution(
+                "small-cells", f"{listing(small)}: fewer than 5 are expected in a cell, so p is Fisher's exact one."
+            )
+        )
+    unadjusted = list(dict.fromkeys(c.reading.metric.label for c in comparisons if c.difference.adjusted is False))
+    if unadjusted:
+        out.append(
+            Caution(
+                "not-adjusted",
+                f"{listing(unadjusted)}: too few units for {listing(list(asked.covariates))}, or they do not vary, so "
+                f"nothing was adjusted.",
+            )
+        )
+    for r in readings:
+        if r.metric.value is not None and "=" not in r.metric.spec:
+            out.append(Caution("yes", f"`{r.metric.label}`: the share is that of {r.metric.value!r}."))
+        if r.averaged:
+            out.append(
+                Caution(
+                    "averaged",
+                    f"`{r.metric.label}`: a unit with several rows enters once, with their mean; "
+                    f"{r.metric.column}:count compares totals of counts.",
+                )
+            )
+    trials = [c for c in comparisons if c.reading.metric.kind == "trials" and asked.unit is None]
+    out += [_trials(c, who.labels, asked) for c in trials]
+    return out
+
+
+def _trials(c: Comparison, arms: Sequence[str], asked: Options) -> Caution:
+    """Trials as units, and beside it what rows as units would say."""
+    label, per = c.reading.metric.label, c.reading.metric.per
+    text = f"`{label}`: each trial of `{per}` was taken as a unit of its own."
+    e = ratio_by_rows(c.reading, arms.index(c.arm), arms.index(c.control), {"alpha": asked.alpha})
+    width, wide = c.difference.high - c.difference.low, e.high - e.low
+    if 0 < width < float("inf") and wide < float("inf"):
+        style = Style.of(c.reading, c.difference)
+        text += (
+            f" With rows as the units ({c.arm}), the difference is {style.delta(e.value)} "
+            f"({style.range(e.low, e.high)}), an interval {wide / width:.2g} times as wide: the one to use if trials "
+            f"of a row go together."
+        )
+    return Caution("trials", text)

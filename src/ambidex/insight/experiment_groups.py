@@ -1,0 +1,294 @@
+"""The effect in groups of customers: judged as slices, and never named alone unless the groups differ.
+
+Twenty groups in which nothing happens hold one with p < .05. So two things must hold before a group is said to
+respond: the test of interaction tells that the groups differ at all, and the group's own claim stands under
+Benjamini-Hochberg over all slices.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ambidex.data.table import Table
+from ambidex.errors import DataError
+from ambidex.insight.experiment_clusters import find_clusters, inside
+from ambidex.insight.experiment_compare import Family, compare, with_q_values
+from ambidex.insight.experiment_data import Reading, assign, codes_of, read_metric
+from ambidex.insight.experiment_options import Options
+from ambidex.insight.experiment_words import Comparison, Style
+from ambidex.report.answer import Caution, Figure, Finding
+from ambidex.report.words import count, listing, plural
+from ambidex.stats.claim import Claim, Verdict, decide_all
+from ambidex.stats.estimate import Estimate
+from ambidex.stats.heterogeneity import heterogeneity
+
+__all__ = ["Groups", "effects_by_group"]
+
+MOST = 30
+"""Labels that a column of groups may have."""
+QUARTERS = 12
+"""Different numbers from which a column of numbers is cut into quarters."""
+LEAST = 20
+"""Units that each arm of a slice needs; fewer say nothing worth a line."""
+
+
+@dataclass
+class Groups:
+    """What ``--by`` adds to an answer."""
+
+    estimates: list[Estimate] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    cautions: list[Caution] = field(default_factory=list)
+    tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Slice:
+    """One metric and arm in one group of customers."""
+
+    column: str
+    label: str
+    made: Comparison
+
+
+def effects_by_group(
+    source: Table, asked: Options, primary: Sequence[Reading], comparisons: Sequence[Comparison], settings: Family
+) -> Groups:
+    """The primary comparisons in each group of each column, and whether groups differ.
+
+    Raises:
+        DataError: ``data.column-type`` if a column has too many labels to be groups.
+    """
+    out = Groups()
+    if not asked.by:
+        return out
+    slices: list[Slice] = []
+    for column in asked.by:
+        codes, labels = _groups(source, column)
+        small = []
+        for i, label in enumerate(labels):
+            made = _slice(source, asked, codes == i, primary, settings)
+            if made is None:
+                small.append(label)
+            else:
+                slices += [Slice(column, label, c) for c in made]
+        if small:
+            out.cautions.append(
+                Caution(
+                    "small-groups", f"Too few units in {plural(len(small), 'group')} of `{column}`: {_some(small)}."
+                )
+            )
+        out.cautions += _unstable(source, asked, column)
+    if not slices:
+        return out
+    _judge(out, slices, asked, comparisons, settings)
+    return out
+
+
+def _judge(
+    out: Groups, slices: list[Slice], asked: Options, comparisons: Sequence[Comparison], settings: Family
+) -> None:
+    estimates = with_q_values([replace(s.made.difference, category=s.label) for s in slices])
+    claims = [
+        replace(s.made.verdict.claim, measure=f"{s.made.verdict.claim.measure}, {s.column} {s.label}") for s in slices
+    ]
+    verdicts = decide_all(claims, estimates, family="bh")
+    slices = [
+        replace(s, made=replace(s.made, difference=e, verdict=v))
+        for s, e, v in zip(slices, estimates, verdicts, strict=True)
+    ]
+    families = _families(slices)
+    tests = {
+        key: heterogeneity(
+            [s.made.difference for s in mine],
+            name=f"{key[1]}, {key[2]}: difference between groups of {key[0]}",
+            alpha=asked.alpha,
+        )
+        for key, mine in families.items()
+    }
+    tested = {key: e for key, e in tests.items() if e is not None}
+    differ = dict(
+        zip(
+            tested,
+            decide_all([Claim(measure=e.name, alpha=asked.alpha) for e in tested.values()], list(tested.values())),
+            strict=True,
+        )
+    )
+    for key, mine in families.items():
+        whole = next(c for c in comparisons if c.reading.metric.label == key[1] and c.arm == key[2])
+        verdict = differ.get(key)
+        out.findings.append(_finding(key, mine, verdict, whole))
+        out.estimates += [replace(s.made.difference, name=f"{key[1]} by {key[0]}") for s in mine]
+        if verdict is not None:
+            out.verdicts.append(verdict)
+            out.estimates.append(verdict.estimate)
+    out.verdicts += [s.made.verdict for s in slices]
+    out.tables["groups"] = [_row(s) for s in slices]
+
+
+def _families(slices: Sequence[Slice]) -> dict[tuple[str, str, str], list[Slice]]:
+    """By column, metric and arm."""
+    out: dict[tuple[str, str, str], list[Slice]] = {}
+    for s in slices:
+        out.setdefault((s.column, s.made.reading.metric.label, s.made.arm), []).append(s)
+    return out
+
+
+def _groups(source: Table, column: str) -> tuple[NDArray[np.int64], list[str]]:
+    """Group of each row, -1 where missing: labels, or quarters of a column of numbers."""
+    codes, labels = codes_of(source, column)
+    numbers = source.number(column)
+    known = numbers[~np.isnan(numbers)]
+    if len(labels) > QUARTERS and len(known) > 0.9 * (codes >= 0).sum():
+        cuts = np.unique(np.quantile(known, [0.25, 0.5, 0.75], method="lower"))
+        cuts = cuts[cuts < known.max()]
+        place = np.where(np.isnan(numbers), -1, np.searchsorted(cuts, numbers, side="left"))
+        names = [f"up to {cuts[0]:g}", *(f"above {a:g} to {b:g}" for a, b in pairwise(cuts))]
+        return place.astype(np.int64), [*names, f"above {cuts[-1]:g}"]
+    if len(labels) > MOST:
+        raise DataError(
+            "data.column-type",
+            f"`{column}` has {count(len(labels))} labels, too many for groups of customers",
+            where=f"{source.name}, column {column}",
+            found=_some(labels),
+            do="--by a column of a few groups",
+        )
+    if len(labels) < 2:
+        raise DataError(
+            "data.column-type",
+            f"`{column}` has one value only, so it makes no groups",
+            where=f"{source.name}, column {column}",
+            found=_some(labels) or "no value at all",
+            do="--by a column of several groups",
+        )
+    return codes, labels
+
+
+def _slice(
+    source: Table, asked: Options, rows: NDArray[np.bool_], primary: Sequence[Reading], settings: Family
+) -> list[Comparison] | None:
+    """The comparisons among these rows; None where there are too few units to say anything."""
+    part = source.select(list(dict.fromkeys(asked.used))).take(rows)
+    if not part.rows:
+        return None
+    made: list[Comparison] = []
+    try:
+        who = assign(part, asked.group, asked.unit)
+        clusters = None if asked.cluster is None else find_clusters(part, asked.cluster, who)
+        if clusters is not None:
+            who = inside(who, clusters)
+        if settings.control not in who.labels:
+            return None
+        for reading in primary:
+            again = read_metric(part, reading.metric, who, asked.covariates)
+            made += compare(again, who, replace(settings, clusters=clusters, source=part))
+    except DataError as e:
+        if e.code in ("data.one-arm", "data.small-arm", "data.no-variance", "data.all-missing", "data.cluster",
+                      "data.zero-denominator"):  # fmt: skip
+            return None
+        raise
+    made = [c for c in made if min(c.candidate.n, c.baseline.n) >= LEAST]
+    return made or None
+
+
+def _unstable(source: Table, asked: Options, column: str) -> list[Caution]:
+    """Units whose rows fall in two groups stand in both."""
+    if asked.unit is None:
+        return []
+    codes, _ = codes_of(source, column)
+    units, names = codes_of(source, asked.unit)
+    there = (codes >= 0) & (units >= 0)
+    low, high = np.full(len(names), np.iinfo(np.int64).max), np.full(len(names), -1)
+    np.minimum.at(low, units[there], codes[there])
+    np.maximum.at(high, units[there], codes[there])
+    moved = int(((high >= 0) & (low != high)).sum())
+    if not moved:
+        return []
+    return [Caution("groups", f"{plural(moved, 'unit')} with rows in two groups of `{column}` stand in both of them.")]
+
+
+def _finding(key: tuple[str, str, str], mine: list[Slice], differ: Verdict | None, whole: Comparison) -> Finding:
+    column, label, arm = key
+    told = differ is not None and differ.outcome == "supported"
+    style = Style.of(mine[0].made.reading, whole.difference)
+    clear = [s for s in mine if s.made.verdict.outcome != "open"]
+    rows = tuple(
+        {
+            "label": s.label,
+            "value": s.made.difference.value,
+            "low": s.made.difference.low,
+            "high": s.made.difference.high,
+            "clear": told and s.made.verdict.outcome != "open",
+        }
+        for s in sorted(mine, key=lambda s: -s.made.difference.value)
+        if math.isfinite(s.made.difference.low) and math.isfinite(s.made.difference.high)
+    )
+    overall = f"{style.delta(whole.difference.value)} over all"
+    if not told:
+        title = f"No sign that the effect of {arm} on {label} differs between groups of {column}"
+        text = f"The differences between the {len(mine)} groups are as chance leaves them ({overall})."
+        so_what = "Decide for all of them together. No group was shown to respond differently."
+    else:
+        ranked = sorted(clear, key=lambda s: -s.made.difference.value)
+        title = f"The effect of {arm} on {label} differs between groups of {column}"
+        up = [s for s in ranked if s.made.verdict.outcome == "supported"]
+        down = [s for s in ranked if s.made.verdict.outcome == "refuted"]
+        parts = [f"a rise in {_each(up, style)}"] * bool(up) + [f"a fall in {_each(down, style)}"] * bool(down)
+        text = f"It is {listing(parts)}; {overall}." if parts else f"None of them is clear alone ({overall})."
+        if parts:
+            title += f": {listing(parts)}"
+            text = f"{len(mine) - len(clear)} of {len(mine)} groups are not clear alone; {overall}."
+        so_what = "Decide by group, and confirm it in a test that was planned for it."
+    level = 100 * mine[0].made.difference.level
+    return Finding(
+        title=title,
+        text=text,
+        strength="some" if told else "weak",
+        so_what=so_what,
+        how_sure=f"{level:.3g}% intervals; a group counts as clear only if the groups differ, and after the others "
+        "are counted (Benjamini-Hochberg).",
+        figure=Figure(
+            form="effect-bars",
+            title=f"{label}, {arm} against {whole.control}, by {column}",
+            subtitle=f"{'percentage points' if style.shares else 'difference'}, with {level:.3g}% intervals",
+            unit="points" if style.shares else label,
+            rows=rows,
+            sentence=title + ".",
+            less=f"less {label}",
+            more=f"more {label}",
+        )
+        if rows
+        else None,
+    )
+
+
+def _each(slices: Sequence[Slice], style: Style) -> str:
+    shown = [f"{s.label} ({style.delta(s.made.difference.value)})" for s in slices[:3]]
+    return listing([*shown, *([f"{len(slices) - 3} more"] if len(slices) > 3 else [])])
+
+
+def _row(s: Slice) -> dict[str, Any]:
+    e = s.made.difference
+    return {
+        "groups of": s.column,
+        "group": s.label,
+        "metric": s.made.reading.metric.label,
+        "arm": s.made.arm,
+        "units": e.n,
+        "difference": e.value,
+        "low": e.low if math.isfinite(e.low) else None,
+        "high": e.high if math.isfinite(e.high) else None,
+        "q": e.q_value,
+    }
+
+
+def _some(labels: Sequence[str]) -> str:
+    return ", ".join([*labels[:4], *(["…"] if len(labels) > 4 else [])])

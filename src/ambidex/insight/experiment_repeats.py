@@ -1,0 +1,97 @@
+"""Rows that are not units: copies of rows, ids that repeat, columns by which the arms were given out."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ambidex.data.fingerprint import row_hashes
+from ambidex.data.table import Table
+from ambidex.insight.experiment_data import Assignment, codes_of
+from ambidex.report.answer import Caution, Check
+from ambidex.report.words import count
+
+__all__ = ["find_copies", "find_repeats"]
+
+ID_NAME = re.compile(
+    r"^(?:user|customer|client|member|account|person|player|visitor|patient|household|device|subject|unit|id)s?$"
+    r"|(?:[_\- ]|[a-z](?=I))i?[dD]s?$|^[a-z]+(?:_?id|Id|ID)$",
+)
+LEAST_ROWS = 20
+"""Different rows from which it is no accident that each stands as often as a multiple of the same number."""
+UNLIKELY = math.log(1e-6)
+"""How rarely assignment by row would leave the arm constant inside every value of a column."""
+
+
+def find_copies(table: Table) -> tuple[Check | None, list[Caution]]:
+    """Does every row of the table stand in it k times? Then it was copied, and there are fewer units than rows.
+
+    Genuine units may well be alike (96% of 305,866 voters are), but not each as often as a multiple of one number.
+    """
+    hashes = row_hashes(table)
+    _, times = np.unique(np.asarray(hashes), return_counts=True)
+    if len(times) < LEAST_ROWS:
+        return None, []
+    k = int(np.gcd.reduce(times))
+    if k < 2:
+        return None, []
+    text = f"every row stands in the table {k} times, or a multiple of it: {count(len(times))} different rows"
+    check = Check("copies", False, float(k), 1.0, text, decides=True)
+    return check, [Caution("copies", f"{text[0].upper()}{text[1:]}. Copies are no new units.")]
+
+
+def find_repeats(table: Table, who: Assignment, used: Sequence[str]) -> tuple[str, str] | None:
+    """The column whose repeated values are the likelier units, and why; None if there is none.
+
+    Two signs: a column named like an id whose values repeat, or one inside whose values the arm never changes
+    although many of them have several rows, which assignment by row would hardly leave so.
+    """
+    named: tuple[int, str, str] | None = None
+    steady: tuple[int, str, str] | None = None
+    for column in table.columns:
+        if column in used:
+            continue
+        like_id = ID_NAME.search(column) is not None
+        if not like_id and not _may_group(table, column):
+            continue
+        codes, labels = codes_of(table, column)
+        repeated = int((codes >= 0).sum()) - len(labels)
+        if len(labels) < max(20, 5 * len(who.labels)) or repeated <= 0:
+            continue  # a flag or a code of a few values, whatever its name
+        said = f"`{column}` has {count(len(labels))} values in {count(repeated + len(labels))} rows"
+        if like_id and (named is None or len(labels) > named[0]):
+            named = len(labels), column, said
+        elif _arm_never_changes(codes, who, len(labels)) and (steady is None or len(labels) > steady[0]):
+            steady = len(labels), column, f"{said}, and the arm never changes inside one of them"
+    found = named or steady
+    return None if found is None else (found[1], found[2])
+
+
+def _may_group(table: Table, column: str) -> bool:
+    """Text, whole numbers or the like; not a measured amount."""
+    kind: Any = table.column(column).type
+    if str(kind) in ("float", "double", "halffloat", "bool"):
+        return False
+    numbers = table.number(column) if str(kind) in ("string", "large_string") else None
+    if numbers is None:
+        return True
+    known = numbers[~np.isnan(numbers)]
+    return not (len(known) > len(numbers) / 2 and bool((known != np.floor(known)).any()))
+
+
+def _arm_never_changes(codes: Any, who: Assignment, labels: int) -> bool:
+    there = (codes >= 0) & (who.arm >= 0)
+    column, arm = codes[there], who.arm[there]
+    low, high = np.full(labels, np.iinfo(np.int64).max), np.full(labels, -1)
+    np.minimum.at(low, column, arm)
+    np.maximum.at(high, column, arm)
+    if ((high >= 0) & (low != high)).any():
+        return False
+    rows = np.bincount(column, minlength=labels)
+    shares = np.asarray(who.counts, dtype=float) / sum(who.counts)
+    chance = float(((rows - 1) * np.log(shares[np.clip(high, 0, None)]))[rows > 1].sum())
+    return chance < UNLIKELY
