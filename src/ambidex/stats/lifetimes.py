@@ -299,8 +299,8 @@ def _minimise(loss: Callable[[Floats], float], begin: Floats) -> tuple[Floats, F
 
     near = minimize(loss, begin, method="Nelder-Mead", options={"maxiter": 2000, "xatol": 1e-5, "fatol": 1e-9})
     fit = minimize(loss, near.x, method="BFGS", options={"gtol": 1e-9})
-    theta: Floats = fit.x if fit.fun <= near.fun else near.x
-    theta = np.clip(theta, -12, 12)
+    best = fit.x if fit.fun <= near.fun else near.x
+    theta: Floats = np.asarray(np.clip(best, -12, 12), dtype=np.float64)
     step, d = 1e-4, len(theta)
     hessian = np.empty((d, d))
     unit = np.eye(d) * step
@@ -316,7 +316,7 @@ def _minimise(loss: Callable[[Floats], float], begin: Floats) -> tuple[Floats, F
 
 def _inverse(hessian: Floats) -> Floats:
     try:
-        covariance: Floats = np.linalg.inv(hessian)
+        covariance: Any = np.linalg.inv(hessian)
     except np.linalg.LinAlgError:
         return np.full(hessian.shape, np.nan)
     return covariance if (np.diag(covariance) > 0).all() else np.full(hessian.shape, np.nan)
