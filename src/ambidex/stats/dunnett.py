@@ -83,7 +83,8 @@ def family_p(t: float, df: float, loads: Sequence[float]) -> float:
     """Chance that the largest of |T₁|…|Tₘ| is at least t, if no arm differs.
 
     T are Student's t of ``df`` with correlations λᵢλⱼ, λ = ``loads`` = √(nᵢ/(nᵢ+n₀)). Given the control's mean and the
-    common variance they are independent, which leaves a double integral: Gauss-Hermite by Gauss-Legendre points.
+    common variance they are independent, which leaves a double integral: Gauss-Hermite points
+    for the mean, the trapezoid rule over the logarithm of the deviation, both exact here to rounding.
 
     >>> round(family_p(2.0, 10, [0.7]), 4)  # one arm: Student's t
     0.0734
@@ -120,6 +121,9 @@ def _points(df: float) -> tuple[Floats, Floats, Floats, Floats]:
     from scipy import special
 
     z, wz = np.polynomial.hermite_e.hermegauss(61)
-    u, wu = np.polynomial.legendre.leggauss(61)
-    s = np.sqrt(special.gammaincinv(df / 2, (u + 1) / 2) * 2 / df)
-    return z, wz / wz.sum(), s, wu / 2
+    half = df / 2
+    ends = np.sqrt(np.array([special.gammaincinv(half, 1e-16), special.gammainccinv(half, 1e-16)]) / half)
+    log_s = np.linspace(*np.log(ends), 241)
+    density = df * log_s - half * np.exp(2 * log_s) + half * math.log(half) - special.gammaln(half) + math.log(2)
+    ws = np.exp(density) * (log_s[1] - log_s[0])
+    return z, wz / wz.sum(), np.exp(log_s), ws / ws.sum()
