@@ -182,7 +182,7 @@ def _clustered(
     reading: Reading, i: int, place: int, settings: Family, who: Assignment, labels: Arrays, *, cap: bool
 ) -> Pair:
     """CR1 with t(G-1), below 40 clusters a permutation of the arms."""
-    from ambidex.stats.clusters import cluster_difference, cluster_relative
+    from ambidex.stats.clusters import cells_of, difference_of_cells, relative_of_cells
 
     assert settings.clusters is not None and settings.source is not None
     values = unit_values(settings.source, reading.metric, who)
@@ -200,8 +200,9 @@ def _clustered(
             y = y if x is None else _linear(y, x, arm)
             y, x = _without(y, np.column_stack([c[kept] for c in columns.values()]), arm), None
             more["adjusted"] = True
-    e = cluster_difference(y, arm, clusters, denominator=x, unit="share" if reading.metric.is_share else "", **more)
-    lift = cluster_relative(y, arm, clusters, denominator=x, unit="relative", **more)
+    cells, rows = cells_of(y, arm, clusters, denominator=x), (y, arm, clusters, x)
+    e = difference_of_cells(cells, rows=rows, unit="share" if reading.metric.is_share else "", **more)
+    lift = relative_of_cells(cells, rows=rows, unit="relative", **more)
     candidate, baseline = (
         Level(float(y[arm == a].sum() / (x if x is not None else np.ones_like(y))[arm == a].sum()), np.nan, n, kind)
         for a, n, kind in (
