@@ -20,11 +20,13 @@ from ambidex.insight.experiment_compare import SEED, Family, compare, judge, wit
 from ambidex.insight.experiment_data import Assignment, Reading, assign, read_metrics
 from ambidex.insight.experiment_design import cautions_of, check_design, is_firm
 from ambidex.insight.experiment_groups import effects_by_group
+from ambidex.insight.experiment_looks import Look, schedule_of
 from ambidex.insight.experiment_metrics import Guardrail
 from ambidex.insight.experiment_novelty import effect_by_age
 from ambidex.insight.experiment_options import read_options
-from ambidex.insight.experiment_page import arm_intervals, arms_table, looks_check, method_of, tiles_of, unknowns_of
-from ambidex.insight.experiment_words import Comparison, Style, arms_figure, metric_finding
+from ambidex.insight.experiment_page import arm_intervals, arms_table, method_of, tiles_of, unknowns_of
+from ambidex.insight.experiment_words import Comparison, Style, arm_name, arms_figure, metric_finding
+from ambidex.insight.plan_file import Plan
 from ambidex.report.answer import Answer, Caution, Finding, Strength
 from ambidex.report.words import listing
 from ambidex.stats.claim import decide
@@ -51,6 +53,8 @@ def experiment(
     time: str | None = None,
     by: str | Sequence[str] = (),
     notes: Sequence[tuple[str, str]] = (),
+    plan: Plan | None = None,
+    earlier: Sequence[Look] | None = None,
 ) -> Answer:
     """Is there a difference between treatment groups?
 
@@ -78,6 +82,9 @@ def experiment(
         time: Column of when a row was measured (or a unit exposed): does the effect change with days since exposure?
         by: Columns of groups of customers: is the effect another in some of them?
         notes: Cautions (code, text) that only people know, carried on.
+        plan: The plan whose options these are (``plan_file.hold``); its looks are judged by Lan-DeMets bounds.
+        earlier: Looks at the same claim on rows that are in the table too, oldest first; None if nobody has kept a
+            record. After one, bounds that hold at every look are used, or the plan's.
 
     Returns:
         Estimates of kind ``difference`` and ``relative`` per metric and arm, and with ``category`` per group of
@@ -110,14 +117,20 @@ def experiment(
         who = inside(who, clusters)
     settings = Family(
         alpha=alpha,
-        looks="anytime" if anytime else "once",
+        looks="once",
         control=base,
+        group=asked.group,
         clusters=clusters,
         covariates=asked.covariates,
         source=source,
     )
     readings = read_metrics(source, asked.metrics, who, asked.covariates)
     primary = [readings[m.spec] for m in asked.primary]
+    schedule = schedule_of(
+        sum(level.n for level in primary[0].levels), alpha=alpha, watched=anytime, plan=plan, earlier=earlier,
+        arms=len(who.labels),
+    )  # fmt: skip
+    settings = replace(settings, looks=schedule.how, schedule=schedule)
 
     checks, cautions = check_design(source, asked, who, base, planned, clusters, list(readings.values()))
     comparisons = judge(primary, who, settings, margin)
@@ -134,8 +147,7 @@ def experiment(
 
     stopped = any(c.decides and not c.passed for c in checks)
     strength = _strength(comparisons, firm=is_firm(checks, cautions) and not notes)
-    treated = listing([a for a in who.labels if a != base], "or")
-    looked = "holds at every look" if anytime else "judged at one look"
+    treated = listing([arm_name(a, asked.group) for a in who.labels if a != base], "or")
     if stopped:
         headline, recommendation, actions = advise_stop(checks)
         findings: tuple[Finding, ...] = ()
@@ -143,7 +155,7 @@ def experiment(
     else:
         headline, recommendation, actions = advise(comparisons, guarded, margin)
         findings = (
-            *_findings(comparisons, margin, strength, looked),
+            *_findings(comparisons, margin, strength, schedule.said),
             *groups.findings,
             *aged.findings,
             _arms_finding(comparisons[0], who, strength, settings),
@@ -156,6 +168,7 @@ def experiment(
     if beside:
         tables["extremes capped"] = beside
     tables |= {**groups.tables, **aged.tables}
+    told = {} if plan is None else {"plan": plan.name}
     seeded = clusters is not None or any(m.kind == "quantile" for m in asked.metrics)
     return Answer(
         verb="experiment",
@@ -166,14 +179,17 @@ def experiment(
         numbers=() if stopped else tiles_of(comparisons, who, base),
         estimates=tuple(estimates),
         verdicts=() if stopped else tuple(verdicts),
-        checks=(*checks, looks_check(anytime)),
+        checks=(*checks, schedule.check),
         cautions=tuple(cautions),
         findings=findings,
         actions=actions,
         unknowns=unknowns_of(comparisons, asked),
         method=method_of(comparisons, settings, asked),
         tables=tables,
-        record=record(source, verb="experiment", options=asked.recorded(), seed=SEED if seeded else None),
+        record={
+            **record(source, verb="experiment", options=asked.recorded() | told, seed=SEED if seeded else None),
+            **schedule.to_record(plan),
+        },
         next=("ambidex report answer/N",),
         extra={
             "control": base,

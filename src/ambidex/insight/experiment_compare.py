@@ -12,7 +12,8 @@ from ambidex.data.table import Table
 from ambidex.insight.experiment_clusters import Clusters
 from ambidex.insight.experiment_covariates import Covariates
 from ambidex.insight.experiment_data import Assignment, Reading, unit_values
-from ambidex.insight.experiment_words import Comparison, Style, in_words
+from ambidex.insight.experiment_looks import How, Schedule
+from ambidex.insight.experiment_words import Comparison, Style, arm_name, in_words
 from ambidex.report.answer import Caution
 from ambidex.report.words import number, plural
 from ambidex.stats.adjustment import adjusted_levels, lin_difference, lin_relative
@@ -20,7 +21,6 @@ from ambidex.stats.claim import Claim, Verdict, decide, decide_all
 from ambidex.stats.compare import Level, difference, mean_level, ratio_level, relative, share_difference
 from ambidex.stats.estimate import Estimate
 from ambidex.stats.families import benjamini_hochberg
-from ambidex.stats.sequences import anytime
 from ambidex.stats.summaries import Moments
 
 __all__ = ["SEED", "Family", "compare", "judge", "with_outliers_capped"]
@@ -38,19 +38,23 @@ class Family:
 
     Attributes:
         alpha: Error rate of the family.
-        looks: ``once`` or ``anytime``.
+        looks: ``once``, ``planned`` or ``anytime``.
         control: Label of the baseline arm.
+        group: Column of the arms, named where a label alone would say nothing (`treat 1`).
         clusters: Clusters of units, if they were named.
         covariates: Columns that the comparison is adjusted for.
         source: The table, for what needs values unit by unit.
+        schedule: How this look is judged; None for one look.
     """
 
     alpha: float
-    looks: Literal["once", "anytime"]
+    looks: How
     control: str
+    group: str = ""
     clusters: Clusters | None = None
     covariates: tuple[str, ...] = ()
     source: Table | None = None
+    schedule: Schedule | None = None
 
 
 def judge(
@@ -100,15 +104,16 @@ def compare(reading: Reading, who: Assignment, settings: Family, *, cap: bool = 
         if i == place:
             continue
         e, lift, candidate, baseline = _estimates(reading, i, place, arm, settings, who, cap=cap)
+        shown = arm_name(arm, settings.group), arm_name(settings.control, settings.group)
         claim = Claim(
-            measure=f"{reading.metric.label}, {arm} against {settings.control}",
+            measure=f"{reading.metric.label}, {shown[0]} against {shown[1]}",
             alpha=settings.alpha,
             looks=settings.looks,
         )
         out.append(
             Comparison(
-                reading, arm, settings.control, candidate=candidate, baseline=baseline, difference=e,
-                verdict=decide(claim, e), lift=lift,
+                reading, *shown, candidate=candidate, baseline=baseline, difference=e, verdict=decide(claim, e),
+                lift=lift,
             )
         )  # fmt: skip
     return out
@@ -148,9 +153,9 @@ def _estimates(
         unit = "share" if reading.metric.is_share else ""
         made = difference(*pair, unit=unit, **labels), relative(*pair, **labels), *pair
     e, lift, candidate, baseline = made
-    if settings.looks == "anytime":
-        e = anytime(e, fewest=fewest)
-        lift = anytime(lift, fewest=fewest) if lift is not None else None
+    if settings.schedule is not None:
+        e = settings.schedule.judged(e, fewest=fewest)
+        lift = settings.schedule.judged(lift, fewest=fewest) if lift is not None else None
         if lift is not None and lift.law is None:
             lift = None
     return e, lift, candidate, baseline
@@ -167,13 +172,14 @@ def _adjusted(reading: Reading, candidate: Moments, baseline: Moments, labels: A
     return e, lift, *adjusted_levels(candidate, baseline, top, covariates, **names)
 
 
-def _quantiles(reading: Reading, i: int, place: int, labels: Arrays, units: Arrays | None = None) -> Pair:
-    """Bootstrap by unit (by cluster, if ``units`` names them)."""
+def _quantiles(reading: Reading, i: int, place: int, labels: Arrays, clusters: Arrays | None = None) -> Pair:
+    """Bootstrap by unit; by cluster, if ``clusters`` names them."""
     from ambidex.stats.quantiles import quantile_difference, quantile_relative
 
     q = reading.metric.q or 0.5
     y1, y0 = reading.values[i], reading.values[place]
-    more: Arrays = {"seed": SEED, **(units or {}), **labels}
+    units: Arrays = {"units1": reading.owners[i], "units0": reading.owners[place]} if reading.owners else {}
+    more: Arrays = {"seed": SEED, **(clusters or units), **labels}
     e = quantile_difference(y1, y0, q, **more)
     return e, quantile_relative(y1, y0, q, **more), reading.levels[i], reading.levels[place]
 
@@ -190,8 +196,10 @@ def _clustered(
     kept = values.kept & (settings.clusters.codes >= 0) & np.isin(who.arm, (i, place))
     arm, clusters = (who.arm[kept] == i).astype(np.int64), settings.clusters.codes[kept]
     if reading.metric.kind == "quantile":
-        y1, y0 = clusters[arm == 1], clusters[arm == 0]
-        return _quantiles(reading, i, place, labels, {"units1": y1, "units0": y0})
+        of = (clusters[arm == a] for a in (1, 0))
+        if reading.owners:
+            of = (settings.clusters.codes[reading.owners[a]] for a in (i, place))
+        return _quantiles(reading, i, place, labels, dict(zip(("units1", "units0"), of, strict=True)))
     y, x = y[kept], None if values.x is None else values.x[kept]
     more: Arrays = {**labels, "seed": SEED}
     if settings.covariates:

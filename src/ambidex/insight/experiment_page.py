@@ -7,16 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from ambidex.insight.experiment_advice import lead_of
-from ambidex.insight.experiment_compare import Family
+from ambidex.insight.experiment_compare import SEED, Family
 from ambidex.insight.experiment_data import Assignment, Reading, unit_values
 from ambidex.insight.experiment_options import Options
 from ambidex.insight.experiment_words import Comparison, Style, percent
-from ambidex.report.answer import Check
 from ambidex.report.words import count, listing
 from ambidex.stats.laws import bounds, student
-from ambidex.stats.sequences import TUNED
 
-__all__ = ["arm_intervals", "arms_table", "looks_check", "method_of", "tiles_of", "unknowns_of"]
+__all__ = ["arm_intervals", "arms_table", "method_of", "tiles_of", "unknowns_of"]
 
 
 def tiles_of(comparisons: Sequence[Comparison], who: Assignment, base: str) -> tuple[tuple[str, str, str], ...]:
@@ -67,10 +65,7 @@ def method_of(comparisons: Sequence[Comparison], settings: Family, asked: Option
         parts.append("the intervals shown are each comparison's own, the verdicts rest on wider ones")
     else:
         parts.append(f"two-sided at alpha {settings.alpha:g}")
-    if settings.looks == "anytime":
-        parts.append(f"valid at every look, tightest at {TUNED:,} units")
-    else:
-        parts.append("valid for one look at the end")
+    parts.append("valid for one look at the end" if settings.schedule is None else settings.schedule.method)
     if asked.margin is not None:
         parts.append(f"the same within ±{asked.margin:g} is claimed only if the whole interval lies inside")
     trials = any(m.kind == "trials" for m in asked.metrics)
@@ -82,19 +77,15 @@ def method_of(comparisons: Sequence[Comparison], settings: Family, asked: Option
     return text[0].upper() + text[1:]
 
 
-def looks_check(anytime: bool) -> Check:
-    """Whether the result holds at one look or at every look."""
-    text = (
-        "holds at every look"
-        if anytime
-        else "judged once; if it was looked at before and will be again, run it with --anytime"
-    )
-    return Check("looks", True, None, None, text)
-
-
 def arm_intervals(reading: Reading, who: Assignment, settings: Family) -> list[tuple[float, float]]:
     """Each arm's own 95% interval; with clusters, of the clusters."""
-    if settings.clusters is None or settings.source is None or reading.metric.kind == "quantile":
+    if reading.metric.kind == "quantile":
+        from ambidex.stats.quantiles import quantile_level
+
+        owners = reading.owners or (None,) * len(reading.values)
+        q = reading.metric.q or 0.5
+        return [quantile_level(y, q, seed=SEED, units=u)[1] for y, u in zip(reading.values, owners, strict=True)]
+    if settings.clusters is None or settings.source is None:
         return [level.interval() for level in reading.levels]
     from ambidex.stats.clusters import cells_of, cluster_levels
 
