@@ -129,8 +129,9 @@ class Schema(Record):
     Attributes:
         columns: Inputs, in the order of the training table.
         target: The outcome column.
-        task: ``binary`` or ``regression``.
-        classes: For ``binary``: the two labels, negative first, as the file writes them.
+        task: ``binary``, ``regression``, or ``segments``: the output is the place of a segment in ``classes``, and no
+            label ever comes.
+        classes: For ``binary``: the two labels, negative first, as the file writes them. For ``segments``: their names.
         key: Declared key column; may ride along with a row, is logged, never scored.
         entity: Declared entity column; as ``key``.
         time: Declared event-time column; as ``key``.
@@ -138,7 +139,7 @@ class Schema(Record):
 
     columns: tuple[Column, ...]
     target: str
-    task: Literal["binary", "regression"]
+    task: Literal["binary", "regression", "segments"]
     classes: tuple[str, ...] = ()
     key: str | None = None
     entity: str | None = None
@@ -223,7 +224,8 @@ class Prepare(Record):
     """How the training table is made from the source, when it is not the source itself.
 
     Attributes:
-        kind: ``orders``: one row a customer from an order log, by ``data.orders.customers_at``.
+        kind: ``orders``: one row a customer from an order log, by ``data.orders.customers_at``. ``customers``:
+            recency, frequency, money, tenure and breadth, by ``data.customers.customer_table``.
         unit: Customer column of the log.
         time: Date column of the log.
         value: Money column of the log.
@@ -231,7 +233,7 @@ class Prepare(Record):
             the log's last day minus these days, so that every label is mature.
     """
 
-    kind: Literal["orders"]
+    kind: Literal["orders", "customers"]
     unit: str
     time: str
     value: str
@@ -260,7 +262,7 @@ class Recipe(Record):
 
     data: str
     target: str
-    task: Literal["binary", "regression"]
+    task: Literal["binary", "regression", "segments"]
     columns: tuple[str, ...]
     positive: str | None = None
     key: str | None = None

@@ -18,6 +18,7 @@ __all__ = ["ESTIMATORS", "fit"]
 
 ESTIMATORS = {
     "additive": "ambidex.bundle.additive:fit_additive",
+    "segments": "ambidex.bundle.segments_fit:fit_segments",
     "uplift": "ambidex.bundle.uplift:fit_uplift",
 }
 """Estimator of a recipe -> the function (table, recipe, *, rows) that trains it and returns its JSON."""

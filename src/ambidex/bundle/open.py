@@ -12,6 +12,7 @@ from typing import Any
 
 from ambidex.bundle import seal
 from ambidex.bundle.additive import AdditiveScorer
+from ambidex.bundle.segments import SegmentScorer
 from ambidex.bundle.uplift import UpliftScorer
 from ambidex.errors import Refused
 from ambidex.ports import Blobs, Scorer
@@ -26,6 +27,7 @@ machine, and a libm may differ in the last place on another."""
 CHILD_SECONDS = 20.0
 _READERS: dict[str, Callable[[Mapping[str, Any]], Scorer]] = {
     "ambidex-additive/1": AdditiveScorer,
+    "ambidex-segments/1": SegmentScorer,
     "ambidex-uplift/1": UpliftScorer,
 }
 
