@@ -10,6 +10,7 @@ import numpy as np
 from ambidex.data.table import Table
 from ambidex.errors import NotFound, UsageError, did_you_mean
 from ambidex.insight.experiment_data import Assignment, Reading, unit_codes
+from ambidex.insight.experiment_metrics import NEGATION
 from ambidex.insight.experiment_repeats import find_repeats
 from ambidex.insight.experiment_words import odds
 from ambidex.report.answer import Caution, Check
@@ -64,6 +65,9 @@ def pick_control(labels: Sequence[str], control: Any, group: str) -> tuple[str, 
         for label in labels:
             if word in label.casefold().replace("_", " "):
                 return label, f"No control was named; {label} was taken, from its name."
+    denied = [label for label in labels if NEGATION.search(label.replace("_", " "))]
+    if len(denied) == 1:
+        return denied[0], f"No control was named; {denied[0]} was taken, from its name."
     return labels[0], f"No control was named; {labels[0]} was taken, the first in sort order. --control names another."
 
 
@@ -150,7 +154,10 @@ def check_units(
         return fine, []
     column, text = found
     if clustered:
-        return fine, [Caution("assigned-by", f"{text}: the arm was perhaps assigned by `{column}`.")]
+        if "never changes" not in text:
+            return fine, []
+        said = f"{text}: `{column}` is perhaps what was assigned, and the interval is then that of --cluster {column}."
+        return fine, [Caution("assigned-by", said)]
     run = f"--unit {column}" if "never changes" not in text else f"--cluster {column}, or --unit {column}"
     caution = Caution(
         "unit",

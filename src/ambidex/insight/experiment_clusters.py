@@ -96,8 +96,8 @@ def check_clusters(clusters: Clusters, who: Assignment, least: int = 6) -> tuple
             Caution(
                 "arm-inside-clusters",
                 f"The arm varies inside {count(clusters.mixed)} of {count(clusters.count)} clusters of `{name}`, so it "
-                f"was not assigned by `{name}`. The clusters widen or narrow the interval; what was assigned are the "
-                f"units inside them.",
+                f"was not assigned by `{name}`: arms are compared inside clusters too, and `{name}` serves for the "
+                f"standard error.",
             )
         )
     else:

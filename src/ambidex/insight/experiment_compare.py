@@ -178,7 +178,8 @@ def _quantiles(reading: Reading, i: int, place: int, labels: Arrays, clusters: A
 
     q = reading.metric.q or 0.5
     y1, y0 = reading.values[i], reading.values[place]
-    units: Arrays = {"units1": reading.owners[i], "units0": reading.owners[place]} if reading.owners else {}
+    owners = getattr(reading, "owners", ())
+    units: Arrays = {"units1": owners[i], "units0": owners[place]} if owners else {}
     more: Arrays = {"seed": SEED, **(clusters or units), **labels}
     e = quantile_difference(y1, y0, q, **more)
     return e, quantile_relative(y1, y0, q, **more), reading.levels[i], reading.levels[place]
@@ -197,8 +198,8 @@ def _clustered(
     arm, clusters = (who.arm[kept] == i).astype(np.int64), settings.clusters.codes[kept]
     if reading.metric.kind == "quantile":
         of = (clusters[arm == a] for a in (1, 0))
-        if reading.owners:
-            of = (settings.clusters.codes[reading.owners[a]] for a in (i, place))
+        if owners := getattr(reading, "owners", ()):
+            of = (settings.clusters.codes[owners[a]] for a in (i, place))
         return _quantiles(reading, i, place, labels, dict(zip(("units1", "units0"), of, strict=True)))
     y, x = y[kept], None if values.x is None else values.x[kept]
     more: Arrays = {**labels, "seed": SEED}

@@ -25,6 +25,7 @@ __all__ = ["cautions_of", "check_design", "is_firm"]
 
 TEMPERING = (
     "srm", "unit", "two-arms", "outliers", "small-cells", "exposure", "balance", "copies", "few-clusters", "novelty",
+    "assigned-by",
 )  # fmt: skip
 """Cautions under which no evidence is called strong."""
 
@@ -134,7 +135,7 @@ def _trials(c: Comparison, arms: Sequence[str], asked: Options) -> Caution:
     """Trials as units, and beside it what rows as units would say."""
     label, per = c.reading.metric.label, c.reading.metric.per
     text = f"`{label}`: each trial of `{per}` was taken as a unit of its own."
-    e = ratio_by_rows(c.reading, arms.index(c.arm), arms.index(c.control), {"alpha": asked.alpha})
+    e = ratio_by_rows(c.reading, *_places(c, arms), {"alpha": asked.alpha})
     width, wide = c.difference.high - c.difference.low, e.high - e.low
     if 0 < width < float("inf") and wide < float("inf"):
         style = Style.of(c.reading, c.difference)
@@ -144,3 +145,7 @@ def _trials(c: Comparison, arms: Sequence[str], asked: Options) -> Caution:
             f"of a row go together."
         )
     return Caution("trials", text)
+
+
+def _places(c: Comparison, arms: Sequence[str]) -> tuple[int, int]:
+    return arms.index(str(c.difference.arm)), arms.index(str(c.difference.control))

@@ -67,11 +67,12 @@ def effect_by_age(
         rows = ~np.isnan(y) & ~np.isnan(days) & (arm >= 0)
         code = settings.clusters.codes[unit] if settings.clusters is not None else unit
         pair = [
-            _slope(y[m], days[m], code[m]) for m in (rows & (arm == who.labels.index(a)) for a in (c.arm, c.control))
+            _slope(y[m], days[m], code[m])
+            for m in (rows & (arm == who.labels.index(str(a))) for a in (c.difference.arm, c.difference.control))
         ]
         e = difference(
             pair[0], pair[1], name=f"{c.reading.metric.label}: change of the effect per day", alpha=asked.alpha,
-            arm=c.arm, control=c.control, unit="points a day" if c.difference.unit == "share" else "a day",
+            arm=c.difference.arm, control=c.difference.control, unit=_per_day(c),
             method="slope on days in each arm, clustered by unit",
         )  # fmt: skip
         slopes.append((c, e, y, rows))
@@ -141,6 +142,10 @@ def _slope(y: Floats, days: Floats, code: NDArray[Any]) -> Level:
     return Level(slope, math.sqrt(n / (n - 1) * float(summed @ summed)) / spread, n, "mean")
 
 
+def _per_day(c: Comparison) -> str:
+    return "share a day" if c.difference.unit == "share" else "a day"
+
+
 def _title(c: Comparison, e: Estimate, since: str) -> str:
     label = c.reading.metric.label
     level = c.difference.value
@@ -158,8 +163,8 @@ def _finding(
     shown = []
     for low, high, inside in _bins(days, rows):
         pair = []
-        for a in (c.arm, c.control):
-            values = y[inside & (arm == who.labels.index(a))]
+        for a in (c.difference.arm, c.difference.control):
+            values = y[inside & (arm == who.labels.index(str(a)))]
             n = len(values)
             pair.append(
                 Level(

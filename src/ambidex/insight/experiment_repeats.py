@@ -32,6 +32,8 @@ def find_copies(table: Table) -> tuple[Check | None, list[Caution]]:
 
     Genuine units may well be alike (96% of 305,866 voters are), but not each as often as a multiple of one number.
     """
+    if table.is_large:  # a hash of every row would be a second pass, and the rows need not fit into memory
+        return None, []
     hashes = row_hashes(table)
     _, times = np.unique(np.asarray(hashes), return_counts=True)
     if len(times) < LEAST_ROWS:
@@ -56,7 +58,7 @@ def find_repeats(table: Table, who: Assignment, used: Sequence[str]) -> tuple[st
         if column in used:
             continue
         like_id = ID_NAME.search(column) is not None
-        if not like_id and not _may_group(table, column):
+        if not like_id and (table.is_large or not _may_group(table, column)):
             continue
         codes, labels = codes_of(table, column)
         repeated = int((codes >= 0).sum()) - len(labels)

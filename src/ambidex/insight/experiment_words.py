@@ -15,8 +15,8 @@ from ambidex.stats.estimate import Estimate
 from ambidex.stats.laws import normal_quantile
 
 __all__ = [
-    "Comparison", "Style", "arms_figure", "in_words", "lift_words", "metric_finding", "odds", "p_text", "percent",
-    "roughly", "sentence",
+    "Comparison", "Style", "arm_name", "arms_figure", "in_words", "lift_words", "metric_finding", "odds", "p_text",
+    "percent", "roughly", "sentence",
 ]  # fmt: skip
 
 
@@ -26,7 +26,7 @@ class Comparison:
 
     Attributes:
         reading: The metric, all arms.
-        arm, control: Labels.
+        arm, control: As shown; ``difference.arm`` and ``.control`` are the labels.
         candidate, baseline: Their levels.
         difference: Estimate on its own, at 1 - alpha: the one shown. A verdict in a family is decided on wider
             bounds, which its ``because`` gives.
@@ -141,18 +141,37 @@ def in_words(verdict: Verdict) -> str:
     return {"supported": "a clear rise", "refuted": "a clear fall", "open": "not clear"}[verdict.outcome]
 
 
-def lift_words(c: Comparison) -> str:
-    """The relative difference with its range; empty where it has no meaning.
+def arm_name(label: str, group: str) -> str:
+    """An arm as shown: a bare number or yes and no says nothing without its column.
 
-    >>> lift_words.__name__
-    'lift_words'
+    >>> arm_name("1", "treat"), arm_name("gate_40", "version"), arm_name("1", "")
+    ('treat 1', 'gate_40', '1')
     """
+    bare = label.strip().lower()
+    if group and (bare in ("true", "false", "yes", "no", "t", "f", "y", "n") or _is_number(bare)):
+        return f"{group} {label}"
+    return label
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def lift_words(c: Comparison) -> str:
+    """The relative difference as a sentence; empty where it has no meaning."""
     if c.lift is None or not math.isfinite(c.lift.low + c.lift.high):
         return ""
-    lift = c.lift
+    lift, label = c.lift, c.reading.metric.label
     digits = 0 if lift.high - lift.low > 0.2 else 1
     value, low, high = (percent(x, digits) for x in (lift.value, lift.low, lift.high))
-    return f"{value} against {c.control} ({low} to {high})"
+    if c.verdict.outcome == "open":
+        return f"In relative terms, {label} with {c.arm} may differ by {low} to {high}"
+    way = "higher" if lift.value > 0 else "lower"
+    return f"In relative terms, {label} is {value.lstrip('+−')} {way} with {c.arm} ({low} to {high})"
 
 
 def percent(x: float, digits: int = 1) -> str:
@@ -246,8 +265,7 @@ def _title(
     label = lead.reading.metric.label
     lift = lift_words(lead)
     if lift:
-        verb = "is" if lead.verdict.outcome != "open" else "looks"
-        return f"In relative terms {label} with {lead.arm} {verb} {lift}", rest
+        return lift, rest
     if rest:
         return rest[0], rest[1:]
     style = Style.of(lead.reading, lead.difference)
