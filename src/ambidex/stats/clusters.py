@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from ambidex.stats import laws
 from ambidex.stats.compare import ROUNDING, Level
 from ambidex.stats.estimate import Estimate
-from ambidex.stats.permutation import Draws, inside_rows, inside_sums, invert, totals, whole_clusters
+from ambidex.stats.permutation import Draws, columns_of, inside_rows, inside_sums, invert, totals, whole_clusters
 
 __all__ = [
     "Cells",
@@ -237,9 +237,9 @@ def difference_of_cells(
         law, p_value = laws.student(df), laws.student_p(value / se, df)
         method = f"CR1, t({df}), {cells.clusters} clusters"
     else:
-        low, high = invert(draws, -1.0, value, value)
+        low, high = invert(*draws)
         near = 1e-9 * abs(value)  # permutations as far out as what was seen count, whatever the last digits
-        law, p_value = _turned(low - near, high + near, 0.0)
+        law, p_value = _turned(value + low - near, value + high + near, 0.0)
         method = _said(cells)
     return Estimate(
         name=name,
@@ -283,12 +283,10 @@ def relative_of_cells(
         p_value = laws.student_p(math.log(m1 / m0) / log_se, df)
         method = f"CR1, t({df}), {cells.clusters} clusters, log ratio"
     else:
-        low, high = invert(draws, m1, -m0, m0 / m1)  # of κ = m0/m1: the candidate's outcomes times κ are like the rest
+        low, high = (m0 / m1 + end for end in invert(*draws))  # of what makes the candidate's outcomes like the rest
         with np.errstate(divide="ignore"):
-            near = 1e-9
-            least = 1 / high - 1
-            most = np.where(low > 0, 1 / low - 1, math.inf)
-        law, p_value = _turned(least - near, most + near, 0.0)
+            least, most = 1 / high - 1, np.where(low > 0, 1 / low - 1, math.inf)
+        law, p_value = _turned(least - 1e-9, most + 1e-9, 0.0)
         method = _said(cells)
     return Estimate(
         name=name,
@@ -361,25 +359,27 @@ def _error(cells: Cells, s1: Floats, s0: Floats, parameters: int) -> float:
 
 def _draws(
     cells: Cells, rows: tuple[ArrayLike, ArrayLike, ArrayLike, ArrayLike | None] | None, seed: int, *, relative: bool
-) -> Draws | None:
+) -> tuple[Draws, Draws] | None:
     """Permutations, or None where CR1 serves or nothing can be permuted."""
-    rng = np.random.default_rng(seed)
+    rng, shift = np.random.default_rng(seed), 0.0 if relative else cells.shift
+    levels = (_scores(cells, 1)[0] - shift, _scores(cells, 0)[0] - shift)
+    back = cells.shift - shift  # a difference is the same wherever zero is; a ratio is not
     match cells.design:
         case "whole":
             if cells.clusters >= FEW and min(cells.treated(1), cells.treated(0)) >= EACH:
                 return None
-            order = np.argsort(cells.cluster)
-            y = cells.y[order] + cells.shift * cells.n[order]
-            level = 0.0 if relative else float(cells.y.sum()) / float(cells.below.sum()) + cells.shift
-            x, arm = cells.below[order], cells.arm[order]
-            return whole_clusters(y - level * x, x, arm, rng, relative=relative)
+            made = columns_of(cells.y + back * cells.n, cells.below, cells.arm, levels, relative=relative)
+            return whole_clusters(made, cells.arm, rng)
         case "inside" if cells.clusters < FEW:
             if rows is not None and len(np.asarray(rows[0])) <= ROWS:
-                y, arm = np.asarray(rows[0], dtype=np.float64), np.asarray(rows[1], dtype=np.int64)
-                below = None if rows[3] is None else np.asarray(rows[3], dtype=np.float64)
-                return inside_rows(y, arm, np.asarray(rows[2]), below, rng, relative=relative)
+                outcome, arm = np.asarray(rows[0], dtype=np.float64) - shift, np.asarray(rows[1], dtype=np.int64)
+                below = np.ones(len(outcome)) if rows[3] is None else np.asarray(rows[3], dtype=np.float64)
+                made = columns_of(outcome, below, arm, levels, relative=relative)
+                return inside_rows(made, arm, np.asarray(rows[2]), rng)
             if cells.yy is not None and cells.x is None:
-                return inside_sums(cells.cluster, cells.arm, cells.n, cells.y, cells.yy, cells.shift, rng, relative)
+                y = cells.y + back * cells.n
+                yy = cells.yy + 2 * back * cells.y + back**2 * cells.n
+                return inside_sums(cells.cluster, cells.arm, cells.n, y, yy, levels, rng, relative=relative)
     return None
 
 
