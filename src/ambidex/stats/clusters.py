@@ -195,6 +195,7 @@ def cluster_levels(cells: Cells) -> tuple[Level, Level]:
     out = []
     for arm in (1, 0):
         value, scores = _scores(cells, arm)
+        value += cells.shift
         many, n = cells.treated(arm), float(cells.n[cells.arm == arm].sum())
         factor = many / (many - 1) if many > 1 else math.nan
         out.append(Level(value, math.sqrt(factor * float(scores @ scores)), int(n), kind))
@@ -226,7 +227,11 @@ def difference_of_cells(
     (m1, s1), (m0, s0) = _scores(cells, 1), _scores(cells, 0)
     value, n = m1 - m0, int(cells.n.sum())
     se = _error(cells, s1, s0, parameters)
-    if not math.isfinite(value) or not math.isfinite(se) or se <= ROUNDING * max(abs(m1), abs(m0)):
+    if (
+        not math.isfinite(value)
+        or not math.isfinite(se)
+        or se <= ROUNDING * max(abs(m1 + cells.shift), abs(m0 + cells.shift))
+    ):
         return _open(name, "difference", value, n, alpha, {"method": "no spread between clusters", **labels})
     if cells.clusters < LEAST:
         method = f"{cells.clusters} clusters: too few"
@@ -267,6 +272,7 @@ def relative_of_cells(
 ) -> Estimate | None:
     """``cluster_relative`` from sums per cluster and arm; options as for ``difference_of_cells``."""
     (m1, s1), (m0, s0) = _scores(cells, 1), _scores(cells, 0)
+    m1, m0 = m1 + cells.shift, m0 + cells.shift
     if not (m1 > 0 and m0 > 0) or cells.clusters < LEAST:
         return None
     n, df = int(cells.n.sum()), cells.clusters - 1
@@ -340,14 +346,14 @@ def _meat(x: Floats, residuals: Floats, codes: npt.NDArray[np.intp]) -> Floats:
 
 
 def _scores(cells: Cells, arm: int) -> tuple[float, Floats]:
-    """Level of an arm and what each cluster moves it by, shape (G,)."""
+    """Level of an arm, less the shift, and what each cluster moves it by, shape (G,)."""
     there = cells.arm == arm
     below = float(cells.below[there].sum())
     if below == 0:
         return math.nan, np.full(cells.clusters, math.nan)
     level = float(cells.y[there].sum()) / below
     moved = (cells.y[there] - level * cells.below[there]) / below
-    return level + cells.shift, totals(cells.cluster[there], moved, cells.clusters)
+    return level, totals(cells.cluster[there], moved, cells.clusters)
 
 
 def _error(cells: Cells, s1: Floats, s0: Floats, parameters: int) -> float:
@@ -361,9 +367,10 @@ def _draws(
     cells: Cells, rows: tuple[ArrayLike, ArrayLike, ArrayLike, ArrayLike | None] | None, seed: int, *, relative: bool
 ) -> tuple[Draws, Draws] | None:
     """Permutations, or None where CR1 serves or nothing can be permuted."""
-    rng, shift = np.random.default_rng(seed), 0.0 if relative else cells.shift
-    levels = (_scores(cells, 1)[0] - shift, _scores(cells, 0)[0] - shift)
-    back = cells.shift - shift  # a difference is the same wherever zero is; a ratio is not
+    rng = np.random.default_rng(seed)
+    back = cells.shift if relative else 0.0  # a difference is the same wherever zero is; a ratio is not
+    levels = (_scores(cells, 1)[0] + back, _scores(cells, 0)[0] + back)
+    shift = cells.shift - back
     match cells.design:
         case "whole":
             if cells.clusters >= FEW and min(cells.treated(1), cells.treated(0)) >= EACH:
