@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from ambidex.errors import UsageError, did_you_mean
-from ambidex.report.answer import Answer, Mark, Result
-from ambidex.workspace import Workspace, create, find, open_workspace
+from ambidex.report.answer import Answer, Caution, Mark, Result
+from ambidex.workspace import Workspace, create, find, now, open_workspace
 
 __all__ = [
     "campaign", "demo", "doctor", "drift", "drivers", "experiment", "feedback", "gate", "help", "init", "models", "monitor",
-    "next", "package", "profile", "promote", "report", "resume", "retrain", "rollback", "score", "serve", "status",
+    "next", "package", "plan", "profile", "promote", "report", "resume", "retrain", "rollback", "score", "serve", "status",
     "test", "train",
 ]  # fmt: skip
 
@@ -59,12 +59,12 @@ def drivers(
 def experiment(
     table: Any,
     *,
-    group: str,
-    metric: str | Sequence[str],
+    group: str | None = None,
+    metric: str | Sequence[str] = (),
     control: str | None = None,
     unit: str | None = None,
     shares: str | dict[str, float] | None = None,
-    alpha: float = 0.05,
+    alpha: float | None = None,
     anytime: bool = False,
     margin: float | None = None,
     secondary: Sequence[str] = (),
@@ -74,22 +74,104 @@ def experiment(
     exposure: str | None = None,
     time: str | None = None,
     by: str | Sequence[str] = (),
+    plan: str | Path | None = None,
     notes: Sequence[tuple[str, str]] = (),
     at: At = None,
 ) -> Answer:
     """Is there a difference between treatment groups?
 
+    In a workspace a table that has grown since an earlier answer to the same claim is a further look, and judged so.
+
     Args:
+        alpha: Error rate of the primary claims; 0.05, or the plan's.
+        plan: A PLAN.json: options come from it, and other ones are refused.
         notes: (code, text) cautions that only people know and the page must carry.
     """
     from ambidex.insight.experiment import experiment as ask
+    from ambidex.insight.ledger import open_ledger
+    from ambidex.insight.plan_file import hold, read_plan
 
+    said: dict[str, Any] = {
+        "group": group, "metric": metric, "control": control, "unit": unit, "shares": shares, "alpha": alpha,
+        "anytime": anytime, "guardrail": guardrail, "cluster": cluster, "covariate": covariate,
+    }  # fmt: skip
+    planned = None if plan is None else read_plan(plan)
+    if planned is not None:
+        said = hold(planned, said)
+    elif group is None or metric == ():
+        raise UsageError(
+            "usage.option", f"`experiment` needs {'--group COL' if group is None else '--metric SPEC'}",
+            do="ambidex experiment TABLE --group COL --metric SPEC, or --plan PLAN.json",
+        )  # fmt: skip
+    said["alpha"] = 0.05 if said["alpha"] is None else said["alpha"]
     workspace, source = _table(table, at)
+    if workspace is None:
+        return ask(
+            source, **said, margin=margin, secondary=secondary, exposure=exposure, time=time, by=by, notes=notes,
+            plan=planned,
+        )  # fmt: skip
+    ledger = open_ledger(
+        workspace.store.answers(), source, group=said["group"], metric=said["metric"], unit=said["unit"]
+    )
     answer = ask(
-        source, group=group, metric=metric, control=control, unit=unit, shares=shares, alpha=alpha,
-        anytime=anytime, margin=margin, secondary=secondary, guardrail=guardrail, cluster=cluster, covariate=covariate,
-        exposure=exposure, time=time, by=by, notes=notes,
+        source, **said, margin=margin, secondary=secondary, exposure=exposure, time=time, by=by, notes=notes,
+        plan=planned, earlier=ledger.earlier,
     )  # fmt: skip
+    return _kept(answer, workspace, ledger.beside)
+
+
+def plan(
+    *,
+    table: Any = None,
+    metric: str | None = None,
+    baseline: float | None = None,
+    difference: float | None = None,
+    lift: float | None = None,
+    effect: float | None = None,
+    sd: float | None = None,
+    power: float = 0.8,
+    alpha: float = 0.05,
+    arms: int = 2,
+    looks: int = 1,
+    anytime: bool = False,
+    group: str | None = None,
+    control: str | None = None,
+    unit: str | None = None,
+    cluster: str | None = None,
+    covariate: str | Sequence[str] = (),
+    time: str | None = None,
+    shares: str | dict[str, float] | None = None,
+    icc: float | None = None,
+    cluster_size: float | None = None,
+    r2: float | None = None,
+    size: float | None = None,
+    guardrail: str | Sequence[str] = (),
+    out: str | Path | None = None,
+    at: At = None,
+) -> Answer:
+    """How big must the test be, or what can a test of this size see?
+
+    Args:
+        difference: Smallest effect that matters, absolute; ``lift`` is relative, ``effect`` goes with ``sd``.
+        table: A table of the past: level, spread, traffic, clusters and covariates are read from it.
+        size: Units per arm, to ask what they can see.
+        out: Writes the dated, hashed plan that ``experiment`` holds the analyst to.
+    """
+    from ambidex.insight.plan import plan as ask
+    from ambidex.insight.plan_file import write_plan
+
+    workspace, source = _table(table, at) if table is not None else (_workspace_or_none(at), None)
+    answer = ask(
+        table=source, metric=metric, baseline=baseline, difference=difference, lift=lift, effect=effect, sd=sd,
+        power=power, alpha=alpha, arms=arms, looks=looks, anytime=anytime, group=group, control=control, unit=unit,
+        cluster=cluster, covariate=covariate, time=time, shares=shares, icc=icc, cluster_size=cluster_size, r2=r2,
+        size=size, guardrail=guardrail, out=None if out is None else str(out),
+    )  # fmt: skip
+    if out is not None:
+        replaced = write_plan(answer.extra["plan"], out, moment=now() if workspace is None else workspace.clock())
+        if replaced:
+            noted = Caution("plan-replaced", f"{out} held another plan, dated {replaced}; this one took its place.")
+            answer = replace(answer, cautions=(*answer.cautions, noted))
     return _kept(answer, workspace)
 
 
@@ -531,11 +613,11 @@ def _table(table: Any, at: At) -> tuple[Workspace | None, Any]:
     return workspace, keep_frame(source, workspace.folder)
 
 
-def _kept(answer: Answer, workspace: Workspace | None) -> Answer:
-    """The answer, numbered and kept if there is a workspace."""
+def _kept(answer: Answer, workspace: Workspace | None, beside: dict[str, Any] | None = None) -> Answer:
+    """The answer, numbered and kept if there is a workspace; with it what only the workspace needs."""
     if workspace is None:
         return answer
-    document = {**answer.to_dict(), "model": answer.model}
+    document = {**answer.to_dict(), "model": answer.model, **(beside or {})}
     del document["answer"]
     number = workspace.store.record_answer(json.loads(json.dumps(document, allow_nan=False)))
     name = f"answer/{number}"

@@ -18,7 +18,7 @@ from ambidex.cli.errors import as_ours, command, completed, exit_code, form, pla
 from ambidex.cli.parser import Settings, Shown, build, help_of
 from ambidex.cli.progress import Waiting
 from ambidex.cli.verbs import VERBS
-from ambidex.errors import AmbidexError, EnvironmentProblem, Refused, explain
+from ambidex.errors import AmbidexError, EnvironmentProblem, Refused, UsageError, explain
 
 __all__ = ["Run"]
 
@@ -271,6 +271,11 @@ def _agree(verb: str, said: dict[str, Any]) -> None:
                     "log": "ambidex models log",
                 }[said["what"]],
             )
+    if verb == "experiment" and said.get("plan") is None and (lacking := _lacking(said)):
+        raise UsageError(
+            "usage.option", f"`experiment` needs {lacking}, or --plan PLAN.json", where=f"option {lacking}",
+            do="ambidex experiment cookie_cats.csv --group version --metric retention_7:share",
+        )  # fmt: skip
     if verb == "gate" and (said["waive"] is None) != (said["reason"] is None):
         raise _usage(
             "--waive and --reason go together: a waived gate is kept in the log with its reason",
@@ -284,6 +289,10 @@ def _agree(verb: str, said: dict[str, Any]) -> None:
         raise _usage("`report` needs an answer", "ambidex report answer/1")
 
 
+def _lacking(said: dict[str, Any]) -> str:
+    return "--group" if said["group"] is None else "" if said["metric"] else "--metric"
+
+
 def _count(needed: tuple[int, int]) -> str:
     low, high = needed
     if low == high:
@@ -292,8 +301,6 @@ def _count(needed: tuple[int, int]) -> str:
 
 
 def _usage(message: str, do: str) -> AmbidexError:
-    from ambidex.errors import UsageError
-
     return UsageError("usage.argument", message, where="the command line", do=do)
 
 

@@ -16,8 +16,10 @@ from ambidex.insight.plan_options import Asked
 from ambidex.report.answer import Answer, Caution, Figure, Finding, Recommendation
 from ambidex.report.words import count, listing, number, plural, share, signed, signed_points
 from ambidex.stats.estimate import Estimate
+from ambidex.stats.laws import normal_p
 from ambidex.stats.power import share_units
 from ambidex.stats.sequences import TUNED
+from ambidex.stats.sequential import spending_bounds
 
 __all__ = ["answer_of"]
 
@@ -99,8 +101,32 @@ def answer_of(design: Design, asked: Asked, source: Table | None, options: Mappi
             "detectable": seen,
             "formula": _formula(design, exact, led_by),
             "arms": asked.arms,
+            **({} if n is None or not asked.has_effect else {"plan": _content(design, asked, n)}),
         },
     )  # fmt: skip
+
+
+def _content(design: Design, asked: Asked, n: int) -> dict[str, Any]:
+    """What PLAN.json holds but its date and hash."""
+    return {
+        "metric": asked.metric,
+        "group": asked.group,
+        "unit": asked.unit,
+        "cluster": asked.cluster,
+        "covariates": list(asked.covariate),
+        "control": asked.control,
+        "arms": asked.arms,
+        "shares": asked.shares,
+        "baseline": design.baseline,
+        "effect": design.effect,
+        "alpha": asked.alpha,
+        "power": asked.power,
+        "looks": asked.looks,
+        "anytime": asked.anytime,
+        "guardrails": list(asked.guardrail),
+        "units_per_arm": n,
+        "units": n * asked.arms,
+    }
 
 
 def _exact(design: Design, asked: Asked) -> tuple[float, str]:
@@ -126,7 +152,7 @@ def _size(design: Design, asked: Asked) -> float | None:
 def _units_estimate(design: Design, exact: float) -> Estimate:
     made = "as given" if design.effect is None else _short_method(design)
     value = float(rounded(exact)) if math.isfinite(exact) else math.inf
-    n = 0 if design.history is None else design.history.units
+    n = design.history.units if design.history else int(value) if math.isfinite(value) else 0
     return Estimate(name="units_per_arm", kind="count", value=value, low=math.nan, high=math.nan, n=n, unit="units",
                     level=1 - design.alpha, method=made, exact=exact)  # fmt: skip
 
@@ -376,7 +402,7 @@ def _tables(design: Design, asked: Asked, exact: float, per_day: float | None) -
     if middle:
         rows = []
         for times in (0.5, 0.75, 1.0, 1.5, 2.0):
-            effect = middle * times
+            effect = float(f"{middle * times:.9g}")
             if design.outcome.share is not None and not 0 <= design.outcome.share + effect <= 1:
                 continue
             n = design.units(effect)
@@ -393,6 +419,8 @@ def _tables(design: Design, asked: Asked, exact: float, per_day: float | None) -
         tables["arms"] = [
             {"arm": a, "share": s / whole, "units": math.ceil(total * s / whole)} for a, s in asked.shares.items()
         ]
+    if asked.looks > 1 and math.isfinite(exact) and design.effect is not None:
+        tables["looks"] = _looks(asked, rounded(exact) * asked.arms)
     if design.guards:
         tables["guardrails"] = [
             {
@@ -407,6 +435,16 @@ def _tables(design: Design, asked: Asked, exact: float, per_day: float | None) -
     if design.outcome.share is not None and design.effect is not None and not design.anytime:
         tables["formulas"] = _variants(design)
     return tables
+
+
+def _looks(asked: Asked, total: int) -> list[dict[str, Any]]:
+    """When to look, and what each look's own test must reach."""
+    times = [k / asked.looks for k in range(1, asked.looks + 1)]
+    bounds = spending_bounds(times, asked.alpha / (asked.arms - 1))
+    return [
+        {"look": k, "units": math.ceil(total * t), "bound_of_z": z, "nominal_alpha": normal_p(z)}
+        for k, (t, z) in enumerate(zip(times, bounds, strict=True), 1)
+    ]
 
 
 def _variants(design: Design) -> list[dict[str, Any]]:
