@@ -154,11 +154,15 @@ def experiment(
         strength = "weak"
     else:
         headline, recommendation, actions = advise(comparisons, guarded, margin)
+        main = _findings(comparisons, margin, strength, schedule.said)
         findings = (
-            *_findings(comparisons, margin, strength, schedule.said),
-            *groups.findings,
-            *aged.findings,
+            *main[:2],
+            *groups.findings[:2],
+            *aged.findings[:1],
+            *main[2:4],
             _arms_finding(comparisons[0], who, strength, settings),
+            *groups.findings[2:],
+            *aged.findings[1:],
         )
     verdicts = [c.verdict for c in comparisons] + [c.equal for c in comparisons if c.equal is not None]
     verdicts += [c.verdict for c in [*more, *guarded]] + [*groups.verdicts, *aged.verdicts]
@@ -183,7 +187,7 @@ def experiment(
         cautions=tuple(cautions),
         findings=findings,
         actions=actions,
-        unknowns=unknowns_of(comparisons, asked),
+        unknowns=unknowns_of(comparisons, asked, stopped=stopped),
         method=method_of(comparisons, settings, asked),
         tables=tables,
         record={
@@ -231,7 +235,7 @@ def _findings(
     lead = lead_of(comparisons)
     first = sorted(by_metric.values(), key=lambda group: lead not in group)  # the headline's metric first
     findings = []
-    for group in first[:4]:
+    for group in first:
         clear = any(c.verdict.outcome != "open" for c in group)
         findings.append(metric_finding(group, margin, strength if clear else "weak", looked, lead))
     return findings
@@ -241,8 +245,10 @@ def _arms_finding(first: Comparison, who: Assignment, strength: Strength, settin
     shares = first.difference.unit == "share"
     style = Style.of(first.reading, first.difference)
     levels = zip(who.labels, first.reading.levels, strict=True)
+    before = ", before adjustment" if first.difference.adjusted else ""
     return Finding(
-        title=f"{first.reading.metric.label} by arm: " + listing([f"{a} {style.level(v.value)}" for a, v in levels]),
+        title=f"{first.reading.metric.label} by arm{before}: "
+        + listing([f"{a} {style.level(v.value)}" for a, v in levels]),
         text="",
         strength=strength,
         so_what="The arms themselves, for scale; the comparison above decides.",

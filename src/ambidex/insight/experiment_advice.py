@@ -32,7 +32,7 @@ def advise_stop(checks: Sequence[Check]) -> tuple[str, Recommendation, Actions]:
     failed = [c for c in checks if c.decides and not c.passed]
     first = failed[0]
     why, text, action = _STOPS.get(first.name.split(" ")[0], _STOPS["missing"])
-    headline = f"No verdict: {why} ({first.text})"
+    headline = f"No verdict: {why}"
     rest = failed[1:]
     more = f" Also: {'; '.join(c.text for c in rest)}." if rest else ""
     return headline, Recommendation("cannot-answer", text + more), (action,)

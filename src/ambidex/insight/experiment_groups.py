@@ -22,7 +22,7 @@ from ambidex.insight.experiment_clusters import find_clusters, inside
 from ambidex.insight.experiment_compare import Family, compare, with_q_values
 from ambidex.insight.experiment_data import Reading, assign, codes_of, read_metric
 from ambidex.insight.experiment_options import Options
-from ambidex.insight.experiment_words import Comparison, Style
+from ambidex.insight.experiment_words import Comparison, Style, arm_name
 from ambidex.report.answer import Caution, Figure, Finding
 from ambidex.report.words import count, listing, plural
 from ambidex.stats.claim import Claim, Verdict, decide_all
@@ -57,6 +57,11 @@ class Slice:
     column: str
     label: str
     made: Comparison
+
+    @property
+    def name(self) -> str:
+        """As shown."""
+        return arm_name(self.label, self.column)
 
 
 def effects_by_group(
@@ -122,14 +127,20 @@ def _judge(
             strict=True,
         )
     )
+    alike = []
     for key, mine in families.items():
         whole = next(c for c in comparisons if c.reading.metric.label == key[1] and c.arm == key[2])
         verdict = differ.get(key)
-        out.findings.append(_finding(key, mine, verdict, whole))
+        if verdict is not None and verdict.outcome == "supported":
+            out.findings.append(_differ(key, mine, whole))
+        else:
+            alike.append((key, mine, whole))
         out.estimates += [replace(s.made.difference, name=f"{key[1]} by {key[0]}") for s in mine]
         if verdict is not None:
             out.verdicts.append(verdict)
             out.estimates.append(verdict.estimate)
+    if alike:
+        out.findings.append(_alike(alike))
     out.verdicts += [s.made.verdict for s in slices]
     out.tables["groups"] = [_row(s) for s in slices]
 
@@ -215,63 +226,89 @@ def _unstable(source: Table, asked: Options, column: str) -> list[Caution]:
     return [Caution("groups", f"{plural(moved, 'unit')} with rows in two groups of `{column}` stand in both of them.")]
 
 
-def _finding(key: tuple[str, str, str], mine: list[Slice], differ: Verdict | None, whole: Comparison) -> Finding:
+def _differ(key: tuple[str, str, str], mine: list[Slice], whole: Comparison) -> Finding:
+    """The groups differ: which of them respond."""
     column, label, arm = key
-    told = differ is not None and differ.outcome == "supported"
     style = Style.of(mine[0].made.reading, whole.difference)
-    clear = [s for s in mine if s.made.verdict.outcome != "open"]
+    ranked = sorted(mine, key=lambda s: -s.made.difference.value)
+    up = [s for s in ranked if s.made.verdict.outcome == "supported"]
+    down = [s for s in ranked if s.made.verdict.outcome == "refuted"]
+    parts = [f"a rise in {_each(up, style)}"] * bool(up) + [f"a fall in {_each(down, style)}"] * bool(down)
+    unclear = len(mine) - len(up) - len(down)
+    text = f"Over all it is {style.delta(whole.difference.value)}."
+    if unclear:
+        text = f"{unclear} of {len(mine)} groups are not clear alone. {text}"
+    title = f"The effect of {arm} on {label} differs between groups of {column}"
+    title += f": {listing(parts)}" if parts else ""
+    return Finding(
+        title=title,
+        text=text,
+        strength="some",
+        so_what="Decide by group, and confirm it in a test that was planned for it.",
+        how_sure=_how_sure(mine),
+        figure=_figure(key, mine, whole, title, told=True),
+    )
+
+
+def _alike(families: list[tuple[tuple[str, str, str], list[Slice], Comparison]]) -> Finding:
+    """The groups were not shown to differ, so no group is named; the first family is drawn."""
+    columns, metrics, arms = (list(dict.fromkeys(key[i] for key, _, _ in families)) for i in range(3))
+    title = f"No sign that the effect of {listing(arms, 'or')} on {listing(metrics, 'or')} differs between groups of "
+    title += listing(columns, "or")
+    key, mine, whole = families[0]
+    return Finding(
+        title=title,
+        text="The differences between the groups are as chance leaves them.",
+        strength="weak",
+        so_what="Decide for all groups together. None was shown to respond differently.",
+        how_sure=_how_sure(mine),
+        figure=_figure(key, mine, whole, title, told=False),
+    )
+
+
+def _how_sure(mine: list[Slice]) -> str:
+    return (
+        f"{100 * mine[0].made.difference.level:.3g}% intervals. A group is named only if the groups differ, and if it "
+        f"is clear after all of them are counted."
+    )
+
+
+def _figure(
+    key: tuple[str, str, str], mine: list[Slice], whole: Comparison, title: str, *, told: bool
+) -> Figure | None:
+    column, label, arm = key
+    shares = whole.difference.unit == "share"
     rows = tuple(
         {
-            "label": s.label,
+            "label": s.name,
             "value": s.made.difference.value,
             "low": s.made.difference.low,
             "high": s.made.difference.high,
+            "n": s.made.difference.n,
             "clear": told and s.made.verdict.outcome != "open",
         }
         for s in sorted(mine, key=lambda s: -s.made.difference.value)
         if math.isfinite(s.made.difference.low) and math.isfinite(s.made.difference.high)
     )
-    overall = f"{style.delta(whole.difference.value)} over all"
+    if not rows:
+        return None
     if not told:
-        title = f"No sign that the effect of {arm} on {label} differs between groups of {column}"
-        text = f"The differences between the {len(mine)} groups are as chance leaves them ({overall})."
-        so_what = "Decide for all of them together. No group was shown to respond differently."
-    else:
-        ranked = sorted(clear, key=lambda s: -s.made.difference.value)
-        title = f"The effect of {arm} on {label} differs between groups of {column}"
-        up = [s for s in ranked if s.made.verdict.outcome == "supported"]
-        down = [s for s in ranked if s.made.verdict.outcome == "refuted"]
-        parts = [f"a rise in {_each(up, style)}"] * bool(up) + [f"a fall in {_each(down, style)}"] * bool(down)
-        text = f"It is {listing(parts)}; {overall}." if parts else f"None of them is clear alone ({overall})."
-        if parts:
-            title += f": {listing(parts)}"
-            text = f"{len(mine) - len(clear)} of {len(mine)} groups are not clear alone; {overall}."
-        so_what = "Decide by group, and confirm it in a test that was planned for it."
-    level = 100 * mine[0].made.difference.level
-    return Finding(
-        title=title,
-        text=text,
-        strength="some" if told else "weak",
-        so_what=so_what,
-        how_sure=f"{level:.3g}% intervals; a group counts as clear only if the groups differ, and after the others "
-        "are counted (Benjamini-Hochberg).",
-        figure=Figure(
-            form="effect-bars",
-            title=f"{label}, {arm} against {whole.control}, by {column}",
-            subtitle=f"{'percentage points' if style.shares else 'difference'}, with {level:.3g}% intervals",
-            unit="points" if style.shares else label,
-            rows=rows,
-            sentence=title + ".",
-            less=f"less {label}",
-            more=f"more {label}",
-        )
-        if rows
-        else None,
+        rows = tuple({k: v for k, v in r.items() if k != "clear"} for r in rows)
+    return Figure(
+        form="effect-bars" if told else "interval-dots",
+        title=f"{label}, {arm} against {whole.control}, by {column}",
+        subtitle=f"{'percentage points' if shares else 'difference'}, with "
+        f"{100 * mine[0].made.difference.level:.3g}% intervals",
+        unit="points" if shares else label,
+        rows=rows,
+        sentence=title + ".",
+        less=f"less {label}",
+        more=f"more {label}",
     )
 
 
 def _each(slices: Sequence[Slice], style: Style) -> str:
-    shown = [f"{s.label} ({style.delta(s.made.difference.value)})" for s in slices[:3]]
+    shown = [f"{s.name} ({style.delta(s.made.difference.value)})" for s in slices[:3]]
     return listing([*shown, *([f"{len(slices) - 3} more"] if len(slices) > 3 else [])])
 
 

@@ -133,10 +133,11 @@ def read_options(
     others = [parse_metric(source, s, option="secondary") for s in _several(secondary, "secondary")]
     guards = [parse_guardrail(source, s) for s in _several(guardrail, "guardrail")]
     told_apart = _distinct([*primary, *others, *(g.metric for g in guards)])
+    primary = list({told_apart[m.spec].spec: m for m in primary}.values())
     options = Options(
         group=str(columns["group"]),
         primary=tuple(told_apart[m.spec] for m in primary),
-        secondary=tuple(told_apart[m.spec] for m in others),
+        secondary=tuple(dict.fromkeys(told_apart[m.spec] for m in others)),
         guards=tuple(replace(g, metric=told_apart[g.metric.spec]) for g in guards),
         control=control,
         unit=columns["unit"],
@@ -186,10 +187,14 @@ def _several(given: Any, option: str) -> list[Any]:
 
 
 def _distinct(metrics: Sequence[Metric]) -> dict[str, Metric]:
-    """By SPEC; two SPECs of one column (`visit` and `visit:mean`) are shown by their SPEC."""
-    by_spec = {m.spec: m for m in metrics}
-    labels = [m.label for m in by_spec.values()]
-    return {s: replace(m, label=s) if labels.count(m.label) > 1 else m for s, m in by_spec.items()}
+    """By SPEC. Two SPECs that say the same (`spend`, `spend:mean`) are one metric; two of one column that do not
+    (`visit` and `visit:mean`) are shown by their SPEC.
+    """
+    first: dict[tuple[Any, ...], Metric] = {}
+    same = {m.spec: first.setdefault((m.kind, m.column, m.per, m.q, m.value), m) for m in metrics}
+    labels = [m.label for m in first.values()]
+    shown = {m.spec: replace(m, label=m.spec) if labels.count(m.label) > 1 else m for m in first.values()}
+    return {spec: shown[m.spec] for spec, m in same.items()}
 
 
 def _check_roles(o: Options) -> None:

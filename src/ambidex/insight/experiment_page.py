@@ -33,7 +33,7 @@ def tiles_of(comparisons: Sequence[Comparison], who: Assignment, base: str) -> t
     return tuple(tiles)
 
 
-def unknowns_of(comparisons: Sequence[Comparison], asked: Options) -> tuple[str, ...]:
+def unknowns_of(comparisons: Sequence[Comparison], asked: Options, *, stopped: bool = False) -> tuple[str, ...]:
     """What this test cannot tell."""
     out = ["Whether the arms were assigned at random: a table cannot show it, and the wording here rests on it."]
     if asked.unit is None and asked.cluster is None:
@@ -45,7 +45,7 @@ def unknowns_of(comparisons: Sequence[Comparison], asked: Options) -> tuple[str,
         out.append(f"Whether {named} were known before the start: if the treatment can change them, the effect is off.")
     out.append("What happens after the period that was measured, and for other people than these.")
     first = lead_of(comparisons)
-    if (size := first.detectable) is not None:
+    if (size := first.detectable) is not None and not stopped:
         least = Style.of(first.reading, first.difference).delta(size).lstrip("+")
         out.append(
             f"Differences in {first.reading.metric.label} below about {least}: this test would mostly miss them."
