@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shlex
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
-from ambidex.data.fingerprint import row_hash, row_hashes
+from ambidex.data.fingerprint import content_hash
 from ambidex.data.table import Table
 from ambidex.records import DataManifest
 
@@ -32,7 +33,7 @@ def record(table: Table, *, verb: str, options: Mapping[str, Any], seed: int | N
         files=(),
         rows=table.rows,
         columns=tuple(table.columns),
-        row_hash=row_hash(row_hashes(table)),
+        row_hash=content_hash(table),
     )
     return {
         "fingerprint": manifest.fingerprint,
@@ -55,9 +56,27 @@ def command_line(table: Table, verb: str, options: Mapping[str, Any]) -> str:
     >>> command_line(read(pa.table({"a": [1]})), "drivers", {"target": "Churn", "exclude": ["a b", "c"]})
     "ambidex drivers TABLE --target Churn --exclude 'a b' --exclude c"
     """
-    words = ["ambidex", verb, shlex.quote(table.source) if table.source else "TABLE"]
+    words = ["ambidex", verb, _quoted(_tidy(table.source)) if table.source else "TABLE"]
     for name, value in options.items():
         option = "--" + name.replace("_", "-")
         for one in value if isinstance(value, list | tuple) else [value]:
-            words += [option] if one is True else [option, shlex.quote(str(one))]
+            words += [option] if one is True else [option, _quoted(str(one))]
     return " ".join(words)
+
+
+def _tidy(source: str) -> str:
+    """A path without `..` and `.` in it; a SELECT or an address as it is."""
+    if "://" in source or source.lstrip()[:6].lower() in ("select", "with ("):
+        return source
+    return os.path.normpath(source) if os.sep in source else source
+
+
+def _quoted(word: str) -> str:
+    """For a shell; text that holds single quotes, as a SELECT does, in double ones.
+
+    >>> print(_quoted("SELECT * FROM 'a.csv'"))
+    "SELECT * FROM 'a.csv'"
+    """
+    if "'" in word and not any(c in word for c in '"$`\\!'):
+        return f'"{word}"'
+    return shlex.quote(word)
