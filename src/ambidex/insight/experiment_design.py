@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from ambidex.data.table import Table
@@ -20,6 +21,7 @@ from ambidex.insight.experiment_repeats import find_copies
 from ambidex.insight.experiment_words import Comparison, Style
 from ambidex.report.answer import Caution, Check
 from ambidex.report.words import count, listing
+from ambidex.stats.compare import difference
 
 __all__ = ["cautions_of", "check_design", "is_firm"]
 
@@ -115,6 +117,8 @@ def cautions_of(
                 f"nothing was adjusted.",
             )
         )
+    if asked.cluster is not None:
+        out += _beside_clusters(comparisons[0], who, asked)
     for r in readings:
         if r.metric.value is not None and "=" not in r.metric.spec:
             out.append(Caution("yes", f"`{r.metric.label}`: the share is that of {r.metric.value!r}."))
@@ -129,6 +133,25 @@ def cautions_of(
     trials = [c for c in comparisons if c.reading.metric.kind == "trials" and asked.unit is None]
     out += [_trials(c, who.labels, asked) for c in trials]
     return out
+
+
+def _beside_clusters(c: Comparison, who: Assignment, asked: Options) -> list[Caution]:
+    """The interval that takes units as independent, beside that of clusters."""
+    e, kind = c.difference, c.reading.metric.kind
+    if kind == "quantile" or asked.covariates or not math.isfinite(e.high - e.low):
+        return []
+    candidate, baseline = (c.reading.levels[i] for i in _places(c, who.labels))
+    naive = difference(candidate, baseline, alpha=asked.alpha)
+    if not math.isfinite(naive.high - naive.low) or naive.high == naive.low:
+        return []
+    style, times = Style.of(c.reading, e), (e.high - e.low) / (naive.high - naive.low)
+    return [
+        Caution(
+            "clustered",
+            f"By clusters of `{asked.cluster}` the interval is {times:.2g} times as wide as with units taken as "
+            f"independent ({style.range(naive.low, naive.high)}).",
+        )
+    ]
 
 
 def _trials(c: Comparison, arms: Sequence[str], asked: Options) -> Caution:

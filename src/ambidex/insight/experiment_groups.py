@@ -140,7 +140,7 @@ def _judge(
             out.verdicts.append(verdict)
             out.estimates.append(verdict.estimate)
     if alike:
-        out.findings.append(_alike(alike))
+        out.findings.append(_alike(alike, others=len(alike) < len(families)))
     out.verdicts += [s.made.verdict for s in slices]
     out.tables["groups"] = [_row(s) for s in slices]
 
@@ -250,11 +250,13 @@ def _differ(key: tuple[str, str, str], mine: list[Slice], whole: Comparison) -> 
     )
 
 
-def _alike(families: list[tuple[tuple[str, str, str], list[Slice], Comparison]]) -> Finding:
+def _alike(families: list[tuple[tuple[str, str, str], list[Slice], Comparison]], *, others: bool) -> Finding:
     """The groups were not shown to differ, so no group is named; the first family is drawn."""
     columns, metrics, arms = (list(dict.fromkeys(key[i] for key, _, _ in families)) for i in range(3))
     title = f"No sign that the effect of {listing(arms, 'or')} on {listing(metrics, 'or')} differs between groups of "
     title += listing(columns, "or")
+    if others:
+        title = f"No sign of other differences between groups of {listing(columns, 'or')}"
     key, mine, whole = families[0]
     return Finding(
         title=title,
