@@ -189,7 +189,7 @@ VERBS: dict[str, Verb] = {
             [
                 _argument("table"),
                 _option("--group", "COL", "The column that holds the arm. Required without --plan."),
-                _many("--metric", "SPEC", "What is compared: col, col:share, num/den. Required without --plan."),
+                _many("--metric", "SPEC", "Compared: col, col:share, col:q90, num/den. Required without --plan."),
                 _option("--control", "LABEL", "The arm that the others are compared with."),
                 _option("--unit", "COL", "Who was assigned, where one has several rows."),
                 _option("--cluster", "COL", "What units share, such as a village: intervals count clusters."),
@@ -203,7 +203,7 @@ VERBS: dict[str, Verb] = {
                 _option("--exposure", "COL", "What a unit really saw; disagreement with the arm is counted."),
                 _option("--time", "COL", "When a row was measured: does the effect change with days?"),
                 _many("--by", "COL", "Groups of customers: is the effect another in some?"),
-                _option("--plan", "PLAN.json", "What `plan --out` wrote: options come from it, and looks are counted."),
+                _option("--plan", "PLAN.json", "What `plan --out` wrote; its options hold."),
             ],
             [
                 "ambidex experiment cookie_cats.csv --group version --metric retention_7:share --control gate_30",
