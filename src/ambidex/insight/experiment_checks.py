@@ -9,6 +9,8 @@ import numpy as np
 
 from ambidex.data.table import Table
 from ambidex.errors import NotFound, UsageError, did_you_mean
+from ambidex.insight.experiment_clusters import Clusters
+from ambidex.insight.experiment_covariates import Covariates
 from ambidex.insight.experiment_data import Assignment, Reading, unit_codes
 from ambidex.insight.experiment_metrics import NEGATION
 from ambidex.insight.experiment_repeats import find_repeats
@@ -16,7 +18,7 @@ from ambidex.insight.experiment_words import odds
 from ambidex.report.answer import Caution, Check
 from ambidex.report.words import count, listing, plural, share
 from ambidex.stats.checks import sample_ratio
-from ambidex.stats.compare import difference, mean_level
+from ambidex.stats.compare import Level, difference, mean_level
 from ambidex.stats.families import holm
 
 __all__ = [
@@ -265,7 +267,12 @@ def _missing_p(missing: Sequence[int], counts: Sequence[int]) -> float:
 
 
 def check_balance(
-    reading: Reading, who: Assignment, control: str, columns: Sequence[str]
+    reading: Reading,
+    who: Assignment,
+    control: str,
+    clusters: Clusters | None = None,
+    source: Table | None = None,
+    names: Sequence[str] = (),
 ) -> tuple[Check | None, list[Caution]]:
     """Did the arms differ before the start, beyond what chance leaves? Holm over columns and arms.
 
@@ -273,18 +280,24 @@ def check_balance(
         reading: One that carries the covariates in its moments.
         who: The arms.
         control: Label of the baseline.
-        columns: Covariates as the moments name them.
+        clusters: If whole clusters have one arm, they are what is compared.
+        source: The table, then needed.
+        names: Its columns of covariates, then needed.
     """
+    columns = reading.covariates
     if not columns or not reading.moments:
         return None, []
     place = who.labels.index(control)
     pairs, p = [], []
-    for i, arm in enumerate(who.labels):
-        if i == place:
-            continue
-        for column in columns:
-            e = difference(mean_level(reading.moments[i], column), mean_level(reading.moments[place], column))
-            if e.p_value is not None:
+    whole = clusters is not None and clusters.whole and source is not None
+    for column in columns:
+        if whole and clusters is not None and source is not None:
+            levels = _by_cluster(source, names, who, clusters, column)
+        else:
+            levels = [mean_level(m, column) for m in reading.moments]
+        for i, arm in enumerate(who.labels):
+            e = difference(levels[i], levels[place])
+            if i != place and e.p_value is not None:
                 pairs.append((column, arm))
                 p.append(e.p_value)
     if not p:
@@ -301,3 +314,20 @@ def check_balance(
         f"start: a covariate that the treatment can change hides part of its effect.",
     )
     return Check("balance", False, least, LOOK, text), [caution]
+
+
+def _by_cluster(source: Table, names: Sequence[str], who: Assignment, clusters: Clusters, column: str) -> list[Level]:
+    """Mean of a covariate in each arm, its error from the clusters."""
+    from ambidex.stats.clusters import cells_of, cluster_levels
+
+    kept = (who.arm >= 0) & (clusters.codes >= 0)
+    values = Covariates.read(source, names, who, kept).columns.get(column)
+    out = []
+    for i in range(len(who.labels)):
+        if values is None:
+            out.append(Level(float("nan"), float("nan"), 0, "mean"))
+            continue
+        cells = cells_of(values[kept], who.arm[kept] == i, clusters.codes[kept])
+        level = cluster_levels(cells)[0]
+        out.append(Level(level.value, level.se, cells.treated(1), "mean"))
+    return out

@@ -74,7 +74,7 @@ def check_design(
     checks += missing
     cautions += more
     if asked.covariates:
-        balance, more = check_balance(readings[0], who, base, readings[0].covariates)
+        balance, more = check_balance(readings[0], who, base, clusters, source, asked.covariates)
         checks += [balance] if balance else []
         cautions += more
     if who.unassigned:

@@ -23,6 +23,8 @@ ID_NAME = re.compile(
 )
 LEAST_ROWS = 20
 """Different rows from which it is no accident that each stands as often as a multiple of the same number."""
+EARLY, EACH = 20_000, 5
+"""Rows looked at before a column is read whole; values that each arm needs."""
 UNLIKELY = math.log(1e-6)
 """How rarely assignment by row would leave the arm constant inside every value of a column."""
 
@@ -58,7 +60,7 @@ def find_repeats(table: Table, who: Assignment, used: Sequence[str]) -> tuple[st
         if column in used:
             continue
         like_id = ID_NAME.search(column) is not None
-        if not like_id and (table.is_large or not _may_group(table, column)):
+        if not like_id and (table.is_large or _changes_early(table, column, who) or not _may_group(table, column)):
             continue
         codes, labels = codes_of(table, column)
         repeated = int((codes >= 0).sum()) - len(labels)
@@ -85,15 +87,27 @@ def _may_group(table: Table, column: str) -> bool:
     return not (len(known) > len(numbers) / 2 and bool((known != np.floor(known)).any()))
 
 
-def _arm_never_changes(codes: Any, who: Assignment, labels: int) -> bool:
-    there = (codes >= 0) & (who.arm >= 0)
-    column, arm = codes[there], who.arm[there]
+def _changes_early(table: Table, column: str, who: Assignment) -> bool:
+    """True if the first rows already show the arm changing inside a value: most columns are told from these."""
+    part = table.select([column]).head(EARLY)
+    codes, labels = codes_of(part, column)
+    return _mixed(codes, who.arm[: len(codes)], len(labels)) is None
+
+
+def _mixed(codes: Any, arm: Any, labels: int) -> Any:
+    """Arm of each label, -1 where it has no row; None if a label has rows in two arms."""
+    there = (codes >= 0) & (arm >= 0)
     low, high = np.full(labels, np.iinfo(np.int64).max), np.full(labels, -1)
-    np.minimum.at(low, column, arm)
-    np.maximum.at(high, column, arm)
-    if ((high >= 0) & (low != high)).any():
+    np.minimum.at(low, codes[there], arm[there])
+    np.maximum.at(high, codes[there], arm[there])
+    return None if ((high >= 0) & (low != high)).any() else high
+
+
+def _arm_never_changes(codes: Any, who: Assignment, labels: int) -> bool:
+    own = _mixed(codes, who.arm, labels)
+    if own is None or min((own == i).sum() for i in range(len(who.labels))) < EACH:
         return False
-    rows = np.bincount(column, minlength=labels)
+    rows = np.bincount(codes[(codes >= 0) & (who.arm >= 0)], minlength=labels)
     shares = np.asarray(who.counts, dtype=float) / sum(who.counts)
-    chance = float(((rows - 1) * np.log(shares[np.clip(high, 0, None)]))[rows > 1].sum())
+    chance = float(((rows - 1) * np.log(shares[np.clip(own, 0, None)]))[rows > 1].sum())
     return chance < UNLIKELY
