@@ -153,7 +153,7 @@ CALLS = [
             "unit": None,
             "time": None,
             "start": None,
-            "shares": {"A": 0.9, "B": 0.1},
+            "shares": "A=.9,B=.1",
             "alpha": 0.05,
         },
     ),

@@ -67,11 +67,25 @@ class Whole(_Type):
 
 
 class Shares(_Type):
-    """`A=.5,B=.5`: the planned share of each arm; or `unknown`. The verb reads it, as from Python."""
+    """`A=.5,B=.5`, the planned share of each arm, or `unknown`; handed on as text once it reads."""
 
     name = "shares"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "unknown" or isinstance(value, dict):
+            return value
+        shares: dict[str, float] = {}
+        for part in str(value).split(","):
+            arm, _, share = part.rpartition("=")
+            try:
+                number = float(share)
+            except ValueError:
+                number = math.nan
+            if not arm or arm in shares or not 0 < number < math.inf:
+                self.fail(f"{value!r} does not read as A=.5,B=.5", param, ctx)
+            shares[arm] = number
+        if abs(sum(shares.values()) - 1) > 0.01:
+            self.fail(f"the shares add up to {sum(shares.values()):g}, not to 1", param, ctx)
         return value
 
 
@@ -189,12 +203,17 @@ VERBS: dict[str, Verb] = {
             [
                 _argument("table"),
                 _option("--group", "COL", "The column that holds the arm. Required without --plan."),
-                _many("--metric", "SPEC", "Compared: col, col:share, col:q90, num/den. Required without --plan."),
+                _many("--metric", "SPEC", "Compared: col, col:share, num/den. Required without --plan."),
                 _option("--control", "LABEL", "The arm that the others are compared with."),
                 _option("--unit", "COL", "Who was assigned, where one has several rows."),
                 _option("--cluster", "COL", "What units share, such as a village: intervals count clusters."),
                 _many("--covariate", "COL", "Known before the start; the comparison is adjusted for it."),
-                _option("--shares", "A=.5,B=.5", "Planned share of each arm; equal if not said, or `unknown`."),
+                _option(
+                    "--shares",
+                    "A=.5,B=.5",
+                    "Planned share of each arm; equal if not said, or `unknown`.",
+                    type=Shares(),
+                ),
                 _option("--alpha", "A", "Error rate, between 0 and 1; 0.05 if not said.", type=Number(0, 1)),
                 _flag("--anytime", "Bounds that hold however often you look."),
                 _option("--margin", "M", "A difference smaller than this does not matter.", type=Number()),
