@@ -146,7 +146,7 @@ def experiment(
     cautions += [*aged.cautions, *(Caution(str(code), str(text)) for code, text in notes)]
 
     stopped = any(c.decides and not c.passed for c in checks)
-    strength = _strength(comparisons, firm=is_firm(checks, cautions) and not notes)
+    strength = _strength(comparisons, firm=is_firm(checks, cautions) and schedule.check.passed and not notes)
     treated = listing([arm_name(a, asked.group) for a in who.labels if a != base], "or")
     if stopped:
         headline, recommendation, actions = advise_stop(checks)

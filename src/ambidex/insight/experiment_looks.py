@@ -139,10 +139,10 @@ def schedule_of(
                         "valid for one look at the end", units=units)  # fmt: skip
     nth = len(before) + 1
     if all(look.judged == "anytime" for look in before):
-        text = f"look {nth} at this claim, so it was judged by bounds that hold at every look, as the looks before it"
+        text = f"Look {nth} at this claim, so it was judged by bounds that hold at every look, as the looks before it"
         return _watched(units, before, Check("looks", True, float(nth), 1.0, text))
     text = (
-        f"look {nth} at this claim: the table holds the rows of {_seen(before)} and more, so bounds that hold at every "
+        f"Look {nth} at this claim: the table holds the rows of {_seen(before)} and more, so bounds that hold at every "
         f"look were used. {_spent(before)} of {alpha:g}, so a false finding at any look has a chance of up to 2α = "
         f"{2 * alpha:g}."
     )
@@ -160,9 +160,9 @@ def _planned(units: int, alpha: float, plan: Plan, before: tuple[Look, ...], *, 
     outside = [look for look in before if look.plan != plan.sha256]
     if nth > plan.looks or any(t >= 1 for t in times) or outside:
         why = (
-            f"look {len(before) + 1}, and the plan of {plan.dated[:10]} has {plan.looks}"
+            f"Look {len(before) + 1}, and the plan of {plan.dated[:10]} has {plan.looks}"
             if not outside
-            else f"look {len(before) + 1}, and {_seen(outside)} was not judged by this plan"
+            else f"Look {len(before) + 1}, and {_seen(outside)} was not judged by this plan"
         )
         text = (
             f"{why}: its alpha of {alpha:g} is spent, so bounds that hold at every look were used, and a false finding "
