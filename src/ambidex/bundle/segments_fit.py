@@ -295,16 +295,9 @@ def _classes(x: Floats, inputs: Sequence[Mapping[str, Any]], k: int, seed: int) 
 
 def _hdbscan(x: Floats, inputs: Sequence[Mapping[str, Any]], k: int, seed: int) -> dict[str, Any]:
     """HDBSCAN's clusters by their means; a row belongs to the nearest. It finds its own number."""
-    from sklearn.cluster import HDBSCAN
+    from ambidex.stats.clustering import density
 
-    some = _sample(x, "hdbscan", seed)
-    labels = HDBSCAN(min_cluster_size=max(5, len(some) // 50), copy=True).fit_predict(some)
-    count = int(labels.max()) + 1
-    if count < 2:
-        return {"kind": "centres", "centres": _matrix(some.mean(axis=0)[None])}
-    centres = np.stack([some[labels == g].mean(axis=0) for g in range(count)])
-    order = np.argsort(-np.bincount(labels[labels >= 0], minlength=count), kind="stable")
-    return {"kind": "centres", "centres": _matrix(centres[order]), "noise": float((labels < 0).mean())}
+    return {"kind": "centres", "centres": _matrix(density(_sample(x, "hdbscan", seed)))}
 
 
 _RULES = {

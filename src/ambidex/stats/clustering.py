@@ -21,6 +21,7 @@ from ambidex.stats.laws import normal
 __all__ = [
     "Clusters",
     "Mixture",
+    "density",
     "gap",
     "gower",
     "kmeans",
@@ -203,6 +204,21 @@ def mixture(x: Floats, k: int, *, seed: int, starts: int = 3) -> Mixture:
         constants=np.log(fit.weights_[order]) + halves, log_likelihood=likelihood,
         bic=-2 * likelihood + free * math.log(len(x)), labels=np.argsort(order)[labels].astype(np.int64),
     )  # fmt: skip
+
+
+def density(x: Floats) -> Floats:
+    """Means of HDBSCAN's clusters (scikit-learn), the largest first; one mean of all where it finds fewer than two.
+
+    Source: Campello, Moulavi & Sander (2013). A cluster holds 2% of the rows at least, and 5.
+    """
+    from sklearn.cluster import HDBSCAN
+
+    labels = HDBSCAN(min_cluster_size=max(5, len(x) // 50), copy=True).fit_predict(x)
+    count = int(labels.max()) + 1
+    if count < 2:
+        return np.asarray(x.mean(axis=0)[None], dtype=np.float64)
+    order = np.argsort(-np.bincount(labels[labels >= 0], minlength=count), kind="stable")
+    return np.stack([x[labels == g].mean(axis=0) for g in order])
 
 
 def gap(x: Floats, most: int, *, seed: int, draws: int = 10) -> tuple[int, list[float], list[float]]:

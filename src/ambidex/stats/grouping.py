@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,7 @@ class Board:
         explained: For each way the share of variance between groups (η²).
         means: For each way the mean of each group.
         gains: For each way but the first its η² less the first one's, by name.
-        spread: For each way the mean of its first group less that of its last.
+        spread: For each way the mean of its highest group less that of its lowest.
     """
 
     explained: dict[str, Estimate]
@@ -38,7 +38,7 @@ class Board:
 
 def between(
     value: Floats, ways: Mapping[str, Ints], names: Mapping[str, Sequence[str]], *, what: str, unit: str, seed: int,
-    draws: int = 500,
+    draws: int = 500, ordered: Sequence[str] = (),
 ) -> Board:  # fmt: skip
     """Measure groups on a value that took no part in drawing them.
 
@@ -50,6 +50,8 @@ def between(
         unit: Its unit.
         seed: Of the bootstrap by rows; all ways are measured on the same samples.
         draws: Samples.
+        ordered: Ways whose groups are in order beforehand; in the others the highest and lowest are picked from
+            what was seen, and the bounds of their difference allow for every pair.
     """
     rng = np.random.default_rng(seed)
     n = len(value)
@@ -79,10 +81,14 @@ def between(
             )
             for g, name in enumerate(names[w])
         ]
+        top, bottom = (0, counts[w] - 1) if w in ordered else (int(np.nanargmax(point)), int(np.nanargmin(point)))
         spread[w] = _estimate(
-            f"{what}, {names[w][0]} less {names[w][-1]}", "difference", float(point[0] - point[-1]),
-            each[:, 0] - each[:, -1], n, unit, "bootstrap by row",
+            f"{what}, {names[w][top]} less {names[w][bottom]}", "difference", float(point[top] - point[bottom]),
+            each[:, top] - each[:, bottom], n, unit, "bootstrap by row",
         )  # fmt: skip
+        pairs = counts[w] * (counts[w] - 1) // 2
+        if w not in ordered and pairs > 1 and (law := spread[w].law) is not None:
+            spread[w] = replace(spread[w], law=replace(law, among=pairs)).at(0.05)
     first = next(iter(ways))
     for w in ways:
         if w != first:
