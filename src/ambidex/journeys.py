@@ -47,13 +47,20 @@ def drivers(
     exclude: Sequence[str] = (),
     keep: Sequence[str] = (),
     time: str | None = None,
+    duration: str | None = None,
+    levers: Sequence[str] = (),
+    group: str | None = None,
     at: At = None,
 ) -> Answer:
-    """What factors go with the outcome."""
+    """What factors go with the outcome, and would changing one (``levers``) help."""
     from ambidex.insight.drivers import drivers as ask
 
     workspace, source = _table(table, at)
-    return _kept(ask(source, target=target, positive=positive, exclude=exclude, keep=keep, time=time), workspace)
+    answer = ask(
+        source, target=target, positive=positive, exclude=exclude, keep=keep, time=time, duration=duration,
+        levers=levers, group=group,
+    )  # fmt: skip
+    return _kept(answer, workspace)
 
 
 def experiment(

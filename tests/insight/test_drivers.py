@@ -148,13 +148,23 @@ def test_a_leak_is_named_and_left_out(copy: str) -> None:
     assert any(c.code == "after-the-fact" and "refunded" in c.text for c in kept.cautions)
 
 
-def test_a_suspect_is_said_and_never_the_headline() -> None:
+@pytest.mark.parametrize("name", ["duration", "seconds_of_talk"])
+def test_a_suspect_is_left_out_whatever_its_name_and_both_fits_are_shown(name: str) -> None:
     table = read(shared("data/campaigns/bank_additional_full.csv"))
-    answer = drivers(table.take(np.arange(0, table.rows, 4)), target="y")
+    table = table.take(np.arange(0, table.rows, 6))
+    table = table.with_column(name, table.column("duration"))
+    if name != "duration":
+        table = table.without(["duration"])
+    answer = drivers(table, target="y")
+    assert left_out(answer)[name] == "after-the-fact"
     said = next(c.text for c in answer.cautions if c.code == "after-the-fact")
-    assert "duration" in said
-    assert answer.headline.startswith("Apart from duration, which may be known only afterwards, nr.employed goes")
-    assert answer.extra["fit"]["auc"] == pytest.approx(0.94, abs=0.01)
+    assert said.startswith(f"{name} is left out: AUC") and f"--keep {name} puts it back" in said
+    assert answer.headline.startswith(f"Without {name}, which may be known only afterwards: ")
+    fit = answer.extra["fit"]
+    assert fit["auc"] == pytest.approx(0.79, abs=0.02)
+    assert (fit["with"][0]["name"], fit["with"][0]["auc"]) == (name, pytest.approx(0.94, abs=0.015))
+    assert name not in Recipe.from_json(answer.model["recipe"]).columns  # type: ignore[index]
+    assert "999 (stands for none)" in json.dumps(answer.to_dict())
 
 
 def test_exclude_leaves_out_and_keep_puts_back() -> None:

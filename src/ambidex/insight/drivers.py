@@ -1,9 +1,10 @@
-"""What goes with the outcome: the factors of a yes/no or number column, alone and with the others held equal."""
+"""What goes with the outcome: the factors of a yes/no, number or time-to-event outcome, alone and held equal."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,32 +15,28 @@ from ambidex.data.record import record
 from ambidex.data.table import Table
 from ambidex.errors import DataError, UsageError
 from ambidex.insight import drivers_words as say
+from ambidex.insight import levers as lever_words
+from ambidex.insight.asking import Asked, ask
+from ambidex.insight.coefficients import straight_lines
 from ambidex.insight.drivers_story import Story
-from ambidex.insight.factors import PER_TERM, Analysis, Factor, alone, analyse, measure_fit
+from ambidex.insight.duration import told as duration_told
+from ambidex.insight.ends import Ends, read_ends
+from ambidex.insight.factors import FEW_GROUPS, PER_TERM
+from ambidex.insight.levers import pull
 from ambidex.insight.outcome import Outcome, read_outcome
-from ambidex.insight.screens import Screened, leak, screen
+from ambidex.insight.response import Response
+from ambidex.insight.screens import Screened, screen
 from ambidex.records import Prepare, Recipe, Schema
 from ambidex.report import words
 from ambidex.report.answer import Answer, Caution, Check, Recommendation
-from ambidex.stats.claim import Claim, Verdict, decide
-from ambidex.stats.design import LEVELS, Category
-from ambidex.stats.estimate import Estimate
+from ambidex.stats.cox import Spells
 
 __all__ = ["drivers"]
 
 Floats = npt.NDArray[np.float64]
 
-EXACT_R2 = 0.999
-"""Columns that together give a number this well add up to it: the strongest of them is a leak."""
-
 FAR = 4.0
 """Standard errors beyond which a column stands out even where all columns together tell nothing on new rows."""
-
-FEW_LEVELS = 10
-"""Levels of their own for columns with more than ``LEVELS``, where the rows do not suffice for that many."""
-
-FEWEST = 10
-"""Rows with the rarer outcome below which no column is called a leak: chance alone separates so few."""
 
 
 def drivers(
@@ -50,193 +47,169 @@ def drivers(
     exclude: Sequence[str] = (),
     keep: Sequence[str] = (),
     time: str | None = None,
+    duration: str | None = None,
+    levers: Sequence[str] = (),
+    group: str | None = None,
     seed: int = 0,
     notes: Sequence[tuple[str, str]] = (),
 ) -> Answer:
-    """What factors go with the outcome, how strongly, and how sure that is.
+    """What factors go with the outcome, how strongly, how sure that is, and whether changing one would help.
 
-    Every column is asked twice: alone, and with the others held equal (a logistic or linear regression
+    Every column is asked twice: alone, and with the others held equal (a logistic, linear or Cox regression
     with splines). Claims over all columns are decided with a false share of at most 10% (Benjamini-Hochberg
-    on joint Wald tests). Columns that know the outcome beforehand (copies, ids) are left out and named.
-    Nothing here says that changing a column would change the outcome.
+    on joint Wald tests). Columns that know the outcome beforehand (copies, ids, columns that tell it
+    suspiciously well) are left out and named. Only ``levers`` are asked whether changing them would help.
 
     Args:
         table: What ``data.read.read`` takes.
-        target: The outcome: yes/no, or a number.
-        positive: Label that counts as yes; needed with three labels or more.
+        target: The outcome: yes/no, or a number; with ``duration`` whether, or how, each row ended.
+        positive: Label that counts as yes (as the end asked about); needed with three labels or more.
         exclude: Columns to leave out.
         keep: Columns to leave in, whatever the screens say.
         time: Column that orders the rows; the fit is then measured on the last 30%.
+        duration: Column that holds how long each row was seen: the question becomes when, not whether.
+        levers: Columns that could be changed: would it help?
+        group: Column that names who a row belongs to, where one has several rows: they stay together in folds
+            and half-samples, and errors are read from the groups.
         seed: Of the folds and half-samples.
         notes: (code, text) cautions that only people know.
 
     Raises:
         NotFound: ``data.no-column``, ``data.no-label``.
         DataError: ``data.target-missing``, ``data.target-constant``, ``data.target-levels``,
+            ``data.target-time``, ``data.target-text``, ``data.duration``, ``data.lever``, ``data.groups``,
             ``data.too-few-rows`` for more columns than the rows can bear, ``data.column-type`` for ``time``.
     """
-    exclude, keep = _names("exclude", exclude), _names("keep", keep)
+    exclude, keep, levers = _names("exclude", exclude), _names("keep", keep), _names("levers", levers)
     source = read(table)
     target = source.require(str(target))
-    for name in (*exclude, *keep, *((time,) if time else ())):
+    roles = {"time": time, "duration": duration, "group": group}
+    for name in (*exclude, *keep, *levers, *(v for v in roles.values() if v is not None)):
         source.require(name)
-    if target in exclude:
-        raise UsageError(
-            "usage.value",
-            f"exclude names {target}, which is the target",
-            do="leave it out of --exclude, or name another --target",
-        )
+    _not_twice(target, exclude, levers, roles)
     _not_too_wide(source)
-    outcome = read_outcome(source, target, positive)
-    binary = outcome.task == "binary"
-    screened = screen(source, outcome, exclude=exclude, keep=keep, time=time)
-    y = outcome.values[outcome.known]
+    ends = read_ends(source, target, positive, duration) if duration is not None else None
+    outcome = ends.outcome if ends is not None else read_outcome(source, target, positive)
+    riders = {duration: "the time to the end"} if duration is not None else {}
+    if group is not None:
+        riders[group] = "names who a row belongs to"
+    screened = screen(source, outcome, exclude=exclude, keep=(*keep, *levers), time=time, riders=riders)
+    response = _response(source, outcome, ends, group)
     order = _order(source, time, outcome)
-    asked = _ask(screened, y, outcome, keep=keep, seed=seed, order=order)
-    recipe = _recipe(source, outcome, screened, time, seed)
+    schema = Schema(
+        columns=(),
+        target=outcome.name,
+        task=outcome.task,
+        classes=(str(outcome.negative), str(outcome.positive)) if outcome.task == "binary" else (),
+    )
+    asked = ask(screened, response, schema, keep=(*keep, *levers), seed=seed, order=order)
+    pulled = [pull(name, screened, response, outcome, seed=seed) for name in dict.fromkeys(levers)]
+    leaks = tuple(c["name"] for c in screened.left_out if c["code"] == "leak")
+    story = Story(outcome, response, asked, tuple(screened.suspects), leaks, _sentinels(source, screened))
+    if not asked.analysis.enough:
+        answer = _open(story, columns=len(screened.columns))
+    else:
+        answer = _told(story)
+    answer = lever_words.told(answer, pulled, story)
     options = {
         "target": target,
         "positive": positive,
         "exclude": list(exclude),
         "keep": list(keep),
         "time": time,
+        "duration": duration,
+        "levers": list(levers),
+        "group": group,
     }
-    leaks = tuple(c["name"] for c in screened.left_out if c["code"] == "leak")
-    story = Story(outcome, y, asked.analysis.factors, asked.fit, asked.analysis.halves, screened.suspects, leaks)
-    if not asked.analysis.enough:
-        answer = _open(story, asked.analysis, y, binary, columns=len(screened.columns))
-    else:
-        answer = _told(story, asked)
-    wide = {f.name: story.contrasts[f.name].effect for f in story.top if f.name in story.contrasts}
-    estimates = [
-        e
-        for f in asked.analysis.factors
-        for e in dict.fromkeys((*f.effects, *([wide[f.name]] if f.name in wide else []), *f.effects_alone))
-    ]
-    return replace(
+    packaged = screened.columns and ends is None
+    recipe = _recipe(source, outcome, screened, time, group, seed)
+    tables = {**answer.tables, "Columns": say.table(story), **straight_lines(screened, response, story)}
+    answer = replace(
         answer,
-        question=f"What goes with {outcome.words}?",
-        estimates=(*estimates, *([asked.fit] if asked.fit else [])),
-        verdicts=tuple(f.verdict for f in asked.analysis.factors if f.verdict) + asked.verdicts,
-        cautions=tuple(Caution(*c) for c in _cautions(source, outcome, screened, asked, notes, story)),
-        unknowns=say.unknowns(story, time),
-        method=say.method(story, asked.analysis, time),
+        question=f"What goes with {outcome.words}?"
+        if not pulled
+        else f"Would changing {words.listing([p.name for p in pulled])} change {outcome.words}?",
+        estimates=(*_estimates(story), *(e for p in pulled for e in p.estimates)),
+        verdicts=(
+            *answer.verdicts,
+            *(f.verdict for f in asked.analysis.factors if f.verdict),
+            *asked.tested,
+            *((asked.price.verdict,) if asked.price else ()),
+        ),
+        cautions=tuple(Caution(*c) for c in _cautions(source, story, screened, notes)),
+        unknowns=(*say.unknowns(story, time), *answer.unknowns),
+        method=say.method(story, time, group),
         record=record(source, verb="drivers", options=options, seed=seed),
-        tables={"Columns": say.table(story)},
-        extra={"fit": _fit(asked, y, outcome, time), "left_out": screened.left_out},
-        model={"recipe": recipe.to_json()} if screened.columns else None,
-        next=("ambidex report answer/N", *(("ambidex package answer/N --name NAME",) if screened.columns else ())),
+        tables=tables,
+        extra={
+            "fit": _fit(story, time, group),
+            "left_out": screened.left_out,
+            "stability": _stability(asked),
+            **({"levers": [p.to_dict() for p in pulled]} if pulled else {}),
+        },
+        model={"recipe": recipe.to_json()} if packaged else None,
+        next=("ambidex report answer/N", *(("ambidex package answer/N --name NAME",) if packaged else ())),
     )
+    return duration_told(answer, story, screened) if ends is not None else answer
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """What the rows said."""
+def _response(source: Table, outcome: Outcome, ends: Ends | None, group: str | None) -> Response:
+    known = outcome.known
+    y = outcome.values[known]
+    groups = _groups(source, group, known) if group is not None else None
+    if ends is not None:
+        spells = Spells.of(ends.time[known], ends.codes[known] == 1)
+        return Response("time", y, outcome.words, "", groups, spells, ends.codes[known], ends.horizon)
+    if outcome.task == "binary":
+        return Response("yesno", y, outcome.words, "", groups)
+    return Response("number", y, outcome.words, outcome.name, groups)
 
-    analysis: Analysis
-    fit: Estimate | None
-    verdicts: tuple[Verdict, ...]
-    notes: tuple[tuple[str, str], ...]
 
-
-def _ask(
-    screened: Screened, y: Floats, outcome: Outcome, *, keep: Sequence[str], seed: int, order: npt.NDArray[Any] | None
-) -> _Asked:
-    binary = outcome.task == "binary"
-    unit = "" if binary else outcome.name
-    schema = Schema(
-        columns=(),
-        target=outcome.name,
-        task=outcome.task,
-        classes=(str(outcome.negative), str(outcome.positive)) if binary else (),
-    )
-    notes: list[tuple[str, str]] = []
-    factors = alone(screened.columns, y, binary=binary, unit=unit) if len(y) > 2 else []
-    factors = _without_leaks(factors, screened, y, binary, keep)
-    analysis = analyse(factors, y, binary=binary, outcome=outcome.words, unit=unit, seed=seed)
-    wide = {f.name: f.values for f in factors if _levels(f) > LEVELS}
-    if not analysis.enough and wide:
-        folded = {f.name: f for f in alone(wide, y, binary=binary, unit=unit, most=FEW_LEVELS)}
-        factors = [folded.get(f.name, f) for f in factors]
-        analysis = analyse(factors, y, binary=binary, outcome=outcome.words, unit=unit, seed=seed)
-    if not analysis.enough and factors:
-        most = FEW_LEVELS if wide else LEVELS
-        factors = alone(screened.columns, y, binary=binary, unit=unit, straight=True, most=most)
-        analysis = analyse(factors, y, binary=binary, outcome=outcome.words, unit=unit, seed=seed)
-        if analysis.enough:
-            notes.append(("straight-lines", "too few rows for curves: numbers enter as straight lines"))
-    if not analysis.enough:
-        return _Asked(analysis, None, (), tuple(notes))
-    notes += [_folded(f) for f in factors if f.name in wide]
-    fit, _, _ = measure_fit(screened.columns, y, schema=schema, seed=seed, order=order)
-    while not binary and fit.value >= EXACT_R2 and len(screened.columns) > 1:
-        strongest = max((f for f in factors if f.name not in keep), key=lambda f: f.score, default=None)
-        if strongest is None:
-            break
-        what = f"{strongest.name}: together with other columns it gives {outcome.name} exactly"
-        screened.leave(strongest.name, "leak", what)
-        notes.append(("leak", f"{what}; left out"))
-        factors = [f for f in factors if f is not strongest]
-        analysis = analyse(factors, y, binary=binary, outcome=outcome.words, unit=unit, seed=seed)
-        fit, _, _ = measure_fit(screened.columns, y, schema=schema, seed=seed, order=order)
-    useful = decide(Claim(measure=f"{fit.name} on rows not fitted", margin=0.5 if binary else 0.0), fit)
-    present = [n for n in screened.suspects if n in screened.columns]
-    if present and len(present) < len(screened.columns):
-        others = {k: v for k, v in screened.columns.items() if k not in present}
-        without, _, _ = measure_fit(others, y, schema=schema, seed=seed, order=order)
-        said, left = ("predicts", "it") if len(present) == 1 else ("each predicts", "them")
-        notes.append(
-            (
-                "after-the-fact",
-                f"{words.listing(present)}: {said} suspiciously well on its own; check that it is known before "
-                f"{outcome.name} is. All columns: {fit.name} {fit.value:.3f}; without {left} {without.value:.3f}. "
-                f"--exclude {present[0]} leaves it out",
-            )
+def _groups(source: Table, group: str, known: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    labels = source.text(group)[known]
+    gone = sum(v is None for v in labels)
+    distinct = {v for v in labels if v is not None}
+    if gone or len(distinct) < 2:
+        what = f"{words.plural(gone, 'row')} name no {group}" if gone else f"all rows have one {group}"
+        raise DataError(
+            "data.groups",
+            f"{group} does not group the rows: {what}",
+            where=f"{source.name}, column {group}",
+            do="name a column that says for every row who it belongs to, or leave --group out",
         )
-    return _Asked(analysis, fit, (useful,), tuple(notes))
+    place = {v: i for i, v in enumerate(sorted(distinct))}
+    return np.fromiter((place[v] for v in labels), dtype=np.int64, count=len(labels))
 
 
-def _levels(factor: Factor) -> int:
-    return len(factor.term.levels) + len(factor.term.folded) if isinstance(factor.term, Category) else 0
-
-
-def _folded(factor: Factor) -> tuple[str, str]:
-    assert isinstance(factor.term, Category)
-    kept, folded = len(factor.term.levels), len(factor.term.folded)
-    rows = int(np.isin(factor.values.astype(str), factor.term.folded).sum())
-    return (
-        "folded-levels",
-        f"{factor.name}: {kept + folded} levels; the {kept} most frequent are read one by one, the other {folded} "
-        f"({words.plural(rows, 'row')}) as one, so that the rows suffice",
-    )
-
-
-def _without_leaks(
-    factors: list[Factor], screened: Screened, y: Floats, binary: bool, keep: Sequence[str]
-) -> list[Factor]:
-    if binary and min(y.sum(), len(y) - y.sum()) < FEWEST:
-        return factors
+def _estimates(story: Story) -> list[Any]:
+    wide = {f.name: story.contrasts[f.name].effect for f in story.top if f.name in story.contrasts}
     out = []
-    for factor in factors:
-        kind, figure, seen = leak(factor.values, y, binary=binary, spread=factor.score)
-        if kind == "leak" and factor.name not in keep:
-            screened.leave(factor.name, "leak", f"{factor.name}: {seen}")
-            screened.cautions.insert(
-                0,
-                (
-                    "leak",
-                    f"{factor.name} ({words.plural(len(y), 'row')}) was left out: {seen}, so it is most likely the "
-                    f"outcome itself or known only afterwards. --keep {factor.name} puts it back",
-                ),
-            )
-            continue
-        if kind:
-            screened.suspects[factor.name] = figure
-        out.append(factor)
+    for f in story.factors:
+        told = [wide[f.name]] if f.name in wide and wide[f.name].category not in {e.category for e in f.effects} else []
+        out += list(dict.fromkeys((*f.effects, *told, *f.effects_alone)))
+    return [*out, *([story.fit] if story.fit else [])]
+
+
+def _stability(asked: Asked) -> dict[str, Any] | None:
+    steady = asked.analysis.steady
+    if not steady.halves:
+        return None
+    return {"halves": steady.halves, "jaccard": round(steady.jaccard, 4), "read_together": asked.analysis.merged}
+
+
+def _sentinels(source: Table, screened: Screened) -> dict[str, float]:
+    """Numbers that stand for "none", as the profile found them."""
+    out = {}
+    for name in screened.columns:
+        for problem in source.facts(name).problems:
+            found = re.search(r" is ([−-]?[\d,.]+) in ", problem["text"]) if problem["code"] == "sentinel" else None
+            if found:
+                out[name] = float(found[1].replace("−", "-").replace(",", ""))
     return out
 
 
-def _told(story: Story, asked: _Asked) -> Answer:
+def _told(story: Story) -> Answer:
+    asked = story.asked
     top = story.top
     checks = (_room(story, asked.analysis.terms, True),)
     if not top:
@@ -256,7 +229,7 @@ def _told(story: Story, asked: _Asked) -> Answer:
         )
     told, recommendation = say.strength(story), Recommendation("act", say.advice(story))
     link = top[0].link
-    if asked.verdicts[0].outcome != "supported" and link is not None and link.value < FAR:
+    if asked.tested[0].outcome != "supported" and link is not None and link.value < FAR:
         told = "weak"
         name = top[0].name
         recommendation = Recommendation(
@@ -277,14 +250,28 @@ def _told(story: Story, asked: _Asked) -> Answer:
     )
 
 
-def _open(story: Story, analysis: Analysis, y: Floats, binary: bool, *, columns: int) -> Answer:
-    terms = max(analysis.terms, columns, 1)
+def _open(story: Story, *, columns: int) -> Answer:
+    y = story.y
+    terms = max(story.asked.analysis.terms, columns, 1)
     needed = int(np.ceil(PER_TERM * terms - story.events))
     each = f"{PER_TERM} for each of {words.plural(terms, 'coefficient')}"
     if not columns:
         text = f"No column is left to ask about: {story.outcome.words} stands alone."
+        gone = [*story.leaks, *story.suspects]
+        if gone:
+            text = f"No column is left to ask about: {words.listing(gone[:5])} tell {story.outcome.words} too well."
         advice = "Bring columns that are known before the outcome, or put some back with --keep."
-    elif binary:
+    elif story.response.groups is not None and int(story.response.groups.max()) + 1 < FEW_GROUPS:
+        count = int(story.response.groups.max()) + 1
+        text = f"Too few groups to say what goes with {story.outcome.words}: {words.plural(count, 'group')}."
+        advice = f"Bring rows of {FEW_GROUPS} groups at least: how far groups differ by chance is read from them."
+    elif story.response.kind == "time":
+        text = (
+            f"Too few ends to say what goes with {story.outcome.words}: "
+            f"{words.count(story.events)} seen in {words.plural(len(y), 'row')}."
+        )
+        advice = f"Bring about {needed:,} more rows that ended ({each}), or ask about fewer columns with --exclude."
+    elif story.binary:
         rarer = story.outcome.positive if y.mean() <= 0.5 else story.outcome.negative
         text = (
             f"Too few rows to say what goes with {story.outcome.words}: "
@@ -317,17 +304,15 @@ def _room(story: Story, terms: int, passed: bool) -> Check:
 
 
 def _cautions(
-    source: Table,
-    outcome: Outcome,
-    screened: Screened,
-    asked: _Asked,
-    notes: Sequence[tuple[str, str]],
-    story: Story,
+    source: Table, story: Story, screened: Screened, notes: Sequence[tuple[str, str]]
 ) -> list[tuple[str, str]]:
+    outcome, asked = story.outcome, story.asked
     out = [*notes, *outcome.cautions]
-    events = int(min(outcome.values[outcome.known].sum(), (1 - outcome.values[outcome.known]).sum()))
-    if outcome.task == "binary" and not asked.analysis.enough and screened.columns:
-        out.append(("few-events", f"{outcome.name}: the rarer outcome is in {words.plural(events, 'row')} only"))
+    if story.binary and not asked.analysis.enough and screened.columns:
+        kind = "the end was seen" if story.response.kind == "time" else "the rarer outcome is"
+        out.append(("few-events", f"{outcome.name}: {kind} in {words.plural(int(story.events), 'row')} only"))
+    if not screened.columns and (story.leaks or story.suspects):
+        out.append(("all-left-out", "every column was left out as a leak, an id or known only afterwards"))
     out += [
         *asked.notes,
         *screened.cautions,
@@ -339,23 +324,39 @@ def _cautions(
     return list(dict.fromkeys(out))
 
 
-def _fit(asked: _Asked, y: Floats, outcome: Outcome, time: str | None) -> dict[str, Any]:
-    base = float(y.mean()) if len(y) else None
-    name = "auc" if outcome.task == "binary" else "r2"
-    e = asked.fit
-    return {
+def _fit(story: Story, time: str | None, group: str | None) -> dict[str, Any]:
+    asked, y = story.asked, story.y
+    name = {"yesno": "auc", "number": "r2", "time": "concordance"}[story.response.kind]
+    e = story.fit
+    how = "five folds, each scored by a model of the others"
+    if group is not None:
+        how = f"five folds, all rows of one {group} in one fold, each scored by a model of the others"
+    if time is not None:
+        how = f"last 30% by {time}, fitted on the rows before"
+    base = story.response.level(np.ones(len(y), dtype=bool))[0] if len(y) else None
+    out: dict[str, Any] = {
         name: e.value if e else None,
         "low": e.low if e else None,
         "high": e.high if e else None,
         "base_rate": base,
         "rows": e.n if e else 0,
-        "how": f"last 30% by {time}, fitted on the rows before"
-        if time
-        else "five folds, each scored by a model of the others",
+        "how": how,
     }
+    if asked.suspect_fits:
+        out["with"] = [
+            {"name": k, name: v.estimate.value, "low": v.estimate.low, "high": v.estimate.high}
+            for k, v in asked.suspect_fits.items()
+        ]
+    if asked.price is not None:
+        out["challenger"] = asked.price.to_dict()
+    if story.response.kind == "time":
+        out["horizon"] = story.response.horizon
+    return out
 
 
-def _recipe(source: Table, outcome: Outcome, screened: Screened, time: str | None, seed: int) -> Recipe:
+def _recipe(
+    source: Table, outcome: Outcome, screened: Screened, time: str | None, group: str | None, seed: int
+) -> Recipe:
     ids = [c["name"] for c in screened.left_out if c["code"] == "id"]
     prepare = source.origin.get("prepare")
     if isinstance(prepare, dict):
@@ -368,6 +369,7 @@ def _recipe(source: Table, outcome: Outcome, screened: Screened, time: str | Non
         positive=outcome.positive,
         key=ids[0] if len(ids) == 1 else None,
         time=time,
+        entity=group,
         prepare=prepare,
         seed=seed,
     )
@@ -390,6 +392,32 @@ def _order(source: Table, time: str | None, outcome: Outcome) -> npt.NDArray[Any
             do="name a column of dates, times or numbers with --time",
         )
     return values[outcome.known]
+
+
+def _not_twice(target: str, exclude: Sequence[str], levers: Sequence[str], roles: dict[str, str | None]) -> None:
+    if target in exclude:
+        raise UsageError(
+            "usage.value",
+            f"exclude names {target}, which is the target",
+            do="leave it out of --exclude, or name another --target",
+        )
+    for option, name in roles.items():
+        if name is not None and name == target:
+            raise UsageError(
+                "usage.value",
+                f"--{option} names {target}, which is the target",
+                do=f"name another column with --{option}",
+            )
+        if name is not None and name in levers:
+            raise UsageError(
+                "usage.value", f"--levers names {name}, which is --{option}", do="name another column with --levers"
+            )
+    for name in levers:
+        if name == target or name in exclude:
+            what = "the target" if name == target else "left out by --exclude"
+            raise UsageError(
+                "usage.value", f"--levers names {name}, which is {what}", do="name another column with --levers"
+            )
 
 
 def _not_too_wide(source: Table) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ambidex.insight.asking import Asked
 from ambidex.insight.common import common_levels, enough
 from ambidex.insight.factors import Factor
 from ambidex.insight.outcome import Outcome
+from ambidex.insight.response import Response
 from ambidex.report.answer import Figure
 from ambidex.report.words import number, points, share, signed, signed_points
-from ambidex.stats import effects, laws
+from ambidex.stats import effects
 from ambidex.stats.design import MISSING, OTHER, Category
 from ambidex.stats.estimate import Estimate
 
@@ -57,44 +59,55 @@ class Story:
 
     Attributes:
         outcome: The outcome.
-        y: Its values, shape (n,).
-        factors: All factors, most important first.
-        fit: AUC or R² on rows not fitted, or None.
-        halves: Half-samples of the ranking.
-        suspects: Columns that predict suspiciously well alone.
+        response: Its values as the regressions take them.
+        asked: What the rows said.
+        suspects: Columns left out because they tell the outcome suspiciously well alone.
         leaks: Columns left out because they give the outcome away.
+        sentinels: Column -> the number in it that stands for "none" (999 in `pdays`).
     """
 
     outcome: Outcome
-    y: Floats
-    factors: Sequence[Factor]
-    fit: Estimate | None
-    halves: int
-    suspects: dict[str, float]
+    response: Response
+    asked: Asked
+    suspects: tuple[str, ...] = ()
     leaks: tuple[str, ...] = ()
+    sentinels: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def y(self) -> Floats:
+        """Values of the outcome, shape (n,)."""
+        return self.response.y
+
+    @property
+    def factors(self) -> Sequence[Factor]:
+        """All factors, most important first."""
+        return self.asked.analysis.factors
+
+    @property
+    def fit(self) -> Estimate | None:
+        """AUC, R² or concordance on rows not fitted."""
+        return self.asked.fit.estimate if self.asked.fit is not None else None
+
+    @property
+    def halves(self) -> int:
+        """Half-samples of the ranking."""
+        return self.asked.analysis.halves
 
     @property
     def binary(self) -> bool:
-        """True for a yes/no outcome."""
-        return self.outcome.task == "binary"
-
-    @cached_property
-    def set_aside(self) -> list[str]:
-        """Suspects that go with the outcome, where the headline is another column's."""
-        if not self.top or self.top[0].name in self.suspects:
-            return []
-        return [f.name for f in self.top if f.name in self.suspects]
+        """True where effects are in points."""
+        return self.response.binary
 
     @property
     def events(self) -> float:
-        """Rows with the rarer outcome; all rows for a number."""
-        return float(min(self.y.sum(), len(self.y) - self.y.sum())) if self.binary else float(len(self.y))
+        """Rows with the rarer outcome, ends seen, or all rows."""
+        return self.response.events
 
     @cached_property
     def top(self) -> list[Factor]:
-        """Factors to tell of: supported, one of each group of twins, suspects last."""
+        """Factors to tell of: supported, one of each group of twins, those with few rows last."""
         told = [f for f in self.factors if f.supported and f.head and f.effects]
-        return sorted(told, key=lambda f: (f.name in self.suspects, f.name in self.thin))
+        return sorted(told, key=lambda f: f.name in self.thin)
 
     @cached_property
     def thin(self) -> set[str]:
@@ -105,6 +118,10 @@ class Story:
     def contrasts(self) -> dict[str, Contrast]:
         """The widest difference of each factor that is told of."""
         return {f.name: contrast(f, self) for f in self.top[:SHOWN]}
+
+    def value(self, name: str, x: float) -> str:
+        """A number of a column as text; one that stands for "none" says so."""
+        return number(x) + (" (stands for none)" if self.sentinels.get(name) == x else "")
 
     def level(self, x: float) -> str:
         """A level of the outcome as text."""
@@ -131,7 +148,8 @@ def contrast(factor: Factor, story: Story) -> Contrast:
         effect = max(clear, key=lambda e: abs(e.value))
         codes = factor.term.codes(factor.values)
         place = 1 + factor.term.labels.index(str(effect.category))
-        here, base = float(story.y[codes == place].mean()), float(story.y[factor.values == effect.base].mean())
+        here, base = (story.response.level(m)[0] for m in (codes == place, factor.values == effect.base))
+        effect = _among(effect, max(len(known), 1))
         names = (level_name(str(effect.category)), level_name(str(effect.base)))
         label = f"{factor.name}: {names[0]} against {names[1]}"
         if here >= base:
@@ -146,21 +164,30 @@ def contrast(factor: Factor, story: Story) -> Contrast:
     held = effects.held_equal(factor.together, factor.matrix, factor.place, list(rows))
     i, j = sorted((int(np.argmin(held)), int(np.argmax(held))))
     change = effects.between(factor.term, float(ends[i]), float(ends[j]))
-    unit = "" if story.binary else story.outcome.name
     effect = effects.average_effect(
-        factor.together, factor.matrix, factor.place, change, name=factor.name, unit=unit, adjusted=True
+        factor.together, factor.matrix, factor.place, change, name=factor.name, unit=story.response.unit, adjusted=True
     )
+    effect = _among(effect, len(ends) * (len(ends) - 1) // 2)
     effect = replace(effect, q_value=factor.link.q_value if factor.link else None)
     own = np.column_stack([np.ones(2), factor.term.matrix(ends[[i, j]])]) @ factor.alone.coefficients
-    alone = 1 / (1 + np.exp(-own)) if story.binary else own
-    there = [story.y[factor.values == ends[k]] for k in (i, j)]
-    if min(map(len, there)) >= ROWS_OF_A_VALUE:  # as counted, not as the curve has it
-        alone = np.array([float(rows_.mean()) for rows_ in there])
-    a, b = number(float(ends[i])), number(float(ends[j]))
+    alone = effects.outcome_at(factor.alone, own)
+    there = [factor.values == ends[k] for k in (i, j)]
+    if min(int(mask.sum()) for mask in there) >= ROWS_OF_A_VALUE:  # as counted, not as the curve has it
+        alone = np.array([story.response.level(mask)[0] for mask in there])
+    a, b = story.value(factor.name, float(ends[i])), story.value(factor.name, float(ends[j]))
     label = f"{factor.name}: {b} against {a}"
     if alone[1] >= alone[0]:
         return Contrast(b, a, float(alone[1]), float(alone[0]), effect, label)
     return Contrast(a, b, float(alone[0]), float(alone[1]), effect, label)
+
+
+def _among(effect: Estimate, pairs: int) -> Estimate:
+    """Bounds that hold for the widest of so many differences, since that one was picked after looking."""
+    if effect.law is None or pairs < 2:
+        return effect
+    return replace(
+        effect, law=replace(effect.law, among=pairs), method=f"{effect.method}; interval for the widest of {pairs}"
+    ).at(0.05)
 
 
 def _has_two(f: Factor, story: Story) -> bool:
@@ -193,18 +220,19 @@ def levels_figure(story: Story, f: Factor) -> Figure:
         c = story.contrasts.get(f.name)
         named = (c.high, c.low) if c else ()
         groups = sorted(groups, key=lambda g: (g[0] not in named, -int(g[1].sum())))[:8]
-        groups.sort(key=lambda g: -float(story.y[g[1]].mean()) if g[1].any() else 0.0)
+        groups.sort(key=lambda g: -story.response.level(g[1])[0] if g[1].any() else 0.0)
     else:
         seen = f.values[np.isfinite(f.values)]
         distinct = np.unique(seen)
         if len(distinct) <= 6:
-            groups = [(number(float(v)), f.values == v) for v in distinct]
+            groups = [(story.value(f.name, float(v)), f.values == v) for v in distinct]
         else:
             edges = np.unique(np.quantile(seen, [0, 0.2, 0.4, 0.6, 0.8, 1.0], method="inverted_cdf"))
             for i, (a, b) in enumerate(pairwise(edges)):
                 inside = (f.values >= a if i == 0 else f.values > a) & (f.values <= b)
                 lower = a if i == 0 else float(seen[seen > a].min())
-                groups.append((number(float(b)) if lower == b else f"{number(lower)} to {number(float(b))}", inside))
+                last = story.value(f.name, float(b))
+                groups.append((last if lower == b else f"{number(lower)} to {last}", inside))
         gone = ~np.isfinite(f.values)
         if gone.sum() >= 10:
             groups.append(("missing", gone))
@@ -214,7 +242,7 @@ def levels_figure(story: Story, f: Factor) -> Figure:
     return Figure(
         form="interval-dots",
         title=f"{word} by {f.name}",
-        subtitle=f"{'share' if story.binary else 'mean'} of rows, on its own; lines are 95% intervals",
+        subtitle=f"{_of(story)}, on its own; lines are 95% intervals",
         unit="share" if story.binary else story.outcome.name,
         rows=tuple(rows),
         sentence=(
@@ -225,13 +253,14 @@ def levels_figure(story: Story, f: Factor) -> Figure:
 
 
 def _dot(story: Story, label: str, mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
-    y = story.y[mask]
-    n, mean = len(y), float(y.mean())
-    if story.binary:
-        low, high = laws.wilson(float(y.sum()), n, 0.05)
-        return {"label": label, "value": mean, "low": low, "high": high, "n": n}
-    half = 1.96 * float(y.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan
-    return {"label": label, "value": mean, "low": finite(mean - half), "high": finite(mean + half), "n": n}
+    value, low, high = story.response.level(mask)
+    return {"label": label, "value": value, "low": finite(low), "high": finite(high), "n": int(mask.sum())}
+
+
+def _of(story: Story) -> str:
+    if story.response.kind == "time":
+        return f"share of rows that ended by {number(story.response.horizon)}"
+    return f"{'share' if story.binary else 'mean'} of rows"
 
 
 def finite(x: float) -> float | None:

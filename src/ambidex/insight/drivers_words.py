@@ -11,11 +11,10 @@ import numpy.typing as npt
 
 from ambidex.insight.common import LEAST_EVENTS, LEAST_SHARE, common_levels
 from ambidex.insight.drivers_story import SHOWN, Contrast, Story, finite, level_name, levels_figure, turned
-from ambidex.insight.factors import ALPHA, PER_TERM, Analysis, Factor
+from ambidex.insight.factors import ALPHA, PER_TERM, Factor
 from ambidex.report.answer import Figure, Finding, Strength
 from ambidex.report.grids import from_to
-from ambidex.report.words import count, listing, number, plural, points, share, signed, span
-from ambidex.stats import laws
+from ambidex.report.words import count, fixed, listing, number, plural, points, share, signed, span
 from ambidex.stats.design import Category
 from ambidex.stats.estimate import Estimate
 
@@ -31,26 +30,29 @@ def headline(story: Story) -> str:
     """The finding in one sentence."""
     first = story.top[0]
     c = story.contrasts[first.name]
-    others = [f.name for f in story.top[1:] if f.name not in story.set_aside][:2]
-    aside = ""
-    if story.set_aside:
-        aside = f"Apart from {listing(story.set_aside)}, which may be known only afterwards, "
+    others = [f.name for f in story.top[1:]][:2]
+    apart = ""
+    if story.suspects:
+        apart = f"Without {listing(list(story.suspects))}, which may be known only afterwards: "
     then = f" Then come {listing(others)}." if len(others) == 2 else f" Then comes {others[0]}." if others else ""
-    if first.name in story.suspects:
-        then = f" Check that it is known before {story.outcome.name} is.{then}"
     return (
-        f"{aside}{first.name} goes most with {story.outcome.words}: {story.level(c.at_high)} "
+        f"{apart}{first.name} goes most with {story.outcome.words}: {story.level(c.at_high)} "
         f"where it is {c.high}, {story.level(c.at_low)} where it is {c.low} ({_left(story, c)}).{then}"
     )
 
 
 def nothing(story: Story) -> str:
     """The headline where no claim is supported."""
-    apart = f"Apart from {listing(list(story.leaks))}, which was left out, nothing" if story.leaks else "Nothing"
+    gone = [*story.leaks, *story.suspects]
+    apart = f"Apart from {listing(gone)}, {_was(gone)} left out, nothing" if gone else "Nothing"
     return (
         f"{apart} in this table goes reliably with {story.outcome.words}: none of "
         f"{plural(len(story.factors), 'column')} stands out in {plural(len(story.y), 'row')}."
     )
+
+
+def _was(names: Sequence[str]) -> str:
+    return "which was" if len(names) == 1 else "which were"
 
 
 def strength(story: Story) -> Strength:
@@ -60,7 +62,7 @@ def strength(story: Story) -> Strength:
     effect = story.contrasts[first.name].effect
     clear = (effect.low > 0 or effect.high < 0) and not turned(story.contrasts[first.name])
     steady = not story.halves or (first.steady or 0) >= 0.8 * story.halves
-    doubtful = first.name in story.suspects or first.name in story.thin or grown(story, story.contrasts[first.name]) > 3
+    doubtful = first.name in story.thin or grown(story, story.contrasts[first.name]) > 3
     if z > 5 and clear and steady and not doubtful:
         return "strong"
     return "some" if clear or z > 3 else "weak"
@@ -68,16 +70,13 @@ def strength(story: Story) -> Strength:
 
 def advice(story: Story) -> str:
     """What to do, with no promise that it works."""
-    first = next((f for f in story.top if f.name not in story.suspects), story.top[0])
-    if first.name in story.suspects:
-        names = listing([f.name for f in story.top if f.name in story.suspects])
-        return (
-            f"Check first that {names} can be known before {story.outcome.name} is. If so: worth testing, on a random "
-            f"part first. This says what goes with {story.outcome.words}, not what moves it."
-        )
+    first = story.top[0]
     others = ", or in another of these that can be changed," if len(story.top) > 1 else ", if it can be changed,"
+    check = ""
+    if story.suspects:
+        check = f"Check whether {listing(list(story.suspects))} can be known before {story.outcome.name} is. "
     return (
-        f"Worth testing: a change in {first.name}{others} on a random part first. This says what goes with "
+        f"{check}Worth testing: a change in {first.name}{others} on a random part first. This says what goes with "
         f"{story.outcome.words}, not what moves it."
     )
 
@@ -86,24 +85,29 @@ def tiles(story: Story) -> tuple[tuple[str, str, str], ...]:
     """Three numbers: the base, how well the columns tell it, the first factor."""
     out = []
     n = len(story.y)
-    if story.binary:
+    if n == 0:
+        out.append((story.outcome.words, "unknown", "no row carries it"))
+    elif story.binary:
         yes = int(story.y.sum())
-        low, high = laws.wilson(yes, n, 0.05) if n else (math.nan, math.nan)
-        rate = yes / n if n else math.nan
-        out.append((story.outcome.words, share(rate), f"{count(yes)} of {count(n)} rows, {span(low, high, share)}"))
+        rate, low, high = story.response.level(np.ones(n, dtype=bool))
+        ended = "ends seen in" if story.response.kind == "time" else "of"
+        out.append(
+            (story.outcome.words, share(rate), f"{count(yes)} {ended} {count(n)} rows, {span(low, high, share)}")
+        )
     else:
-        mean = float(story.y.mean())
-        half = 1.96 * float(story.y.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan
-        out.append((f"mean {story.outcome.name}", number(mean), f"{count(n)} rows, {span(mean - half, mean + half)}"))
+        mean, low, high = story.response.level(np.ones(n, dtype=bool))
+        out.append((f"mean {story.outcome.name}", number(mean), f"{count(n)} rows, {span(low, high)}"))
     if story.fit is not None:
         e = story.fit
-        doubt = f"; less without {listing(list(story.suspects)[:2])}" if story.suspects else ""
+        back = story.asked.suspect_fits
+        doubt = "".join(f"; {v.estimate.value:.3f} with {k}" for k, v in list(back.items())[:2])
         if story.binary:
+            name = "AUC" if story.response.kind == "yesno" else "concordance"
             out.append(
                 (
                     "pairs ranked right",
                     f"{100 * e.value:.0f} of 100",
-                    f"{span(100 * e.low, 100 * e.high)} (AUC {e.value:.3f}, rows not fitted{doubt})",
+                    f"{span(100 * e.low, 100 * e.high)} ({name} {e.value:.3f}, rows not fitted{doubt})",
                 )
             )
         else:
@@ -128,25 +132,29 @@ def findings(story: Story) -> tuple[Finding, ...]:
     if not story.top:
         return ()
     out = [_side_by_side(story)]
-    out += [_one(story, f) for f in story.top[:3]]
+    further = [*_interacting(story), *_left_out(story)][:2]
     if story.fit is not None and story.fit.value < (0.6 if story.binary else 0.1):
-        out.append(_weak_fit(story))
-    return tuple(out[:5])
+        further.insert(0, _weak_fit(story))
+    elif story.asked.price is not None:
+        further.append(_price(story))
+    room = 4 - len(further[:3])
+    out += [_one(story, f) for f in story.top[: max(room, 1)]]
+    return tuple((*out, *further)[:5])
 
 
 def actions(story: Story) -> tuple[tuple[str, str, str, str], ...]:
     """Rows for the page: do this, who, effort, expected effect."""
-    first = next((f for f in story.top if f.name not in story.suspects), story.top[0])
+    first = story.top[0]
     c = story.contrasts[first.name]
     rows = []
     if story.suspects:
         names = listing(list(story.suspects))
         rows.append(
             (
-                f"Check that {names} is known before {story.outcome.name} is",
+                f"Check whether {names} can be known before {story.outcome.name} is",
                 "owner of the data",
                 "an hour",
-                "decides what may be used",
+                f"decides what may be used; --keep {story.suspects[0]} puts it back",
             )
         )
     rows.append(
@@ -181,24 +189,38 @@ def unknowns(story: Story, time: str | None) -> tuple[str, ...]:
     return tuple(out)
 
 
-def method(story: Story, analysis: Analysis, time: str | None) -> str:
+def method(story: Story, time: str | None, group: str | None) -> str:
     """How it was made."""
+    analysis = story.asked.analysis
     if analysis.main is None:
         return (
             f"Each column alone. A common regression needs {PER_TERM} rows with the rarer outcome for each coefficient."
         )
-    kind = "Logistic regression" if story.binary else "Least squares with HC2 errors"
-    held = f"the last 30% by {time}" if time else "five folds"
+    kind = {
+        "yesno": "Logistic regression",
+        "number": "Least squares with HC2 errors",
+        "time": "Cox regression (Efron's ties)",
+    }[story.response.kind]
+    if group is not None:
+        kind = kind.replace(" with HC2 errors", "") + f" with errors by {group} (CR1)"
+    held = f"the last 30% by {time}" if time else "five folds" + (f" of whole {group}" if group else "")
     text = (
         f"{kind} on {plural(len(story.y), 'row')} with natural splines for numbers; joint Wald test for each of "
         f"{plural(len(story.factors), 'column')}, false share at most {ALPHA:.0%} (Benjamini-Hochberg); average "
         f"effects by the delta method, of a number from its 25th to its 75th percentile (further out where the two are "
-        f"equal) and, for the first {SHOWN}, where it differs most; ranked by evidence alone and with all others, "
-        "averaged; "
+        f"equal) and, for the first {SHOWN}, where it differs most, with an interval that allows for that choice; "
+        "ranked by evidence alone and with all others, averaged; "
         f"fit measured on {held}. Levels are told of where they have {LEAST_SHARE:.0%} of the rows"
         + (f" and {LEAST_EVENTS} rows of each outcome." if story.binary else ".")
     )
-    return text + (f" Ranking repeated on {analysis.halves} half-samples." if analysis.halves else "")
+    if story.response.kind == "time":
+        text += f" Points are shares ended by {number(story.response.horizon)}."
+    if analysis.halves:
+        text += (
+            f" Ranking repeated on {analysis.halves} half-samples: the top five shared on average "
+            f"{share(analysis.steady.jaccard, 0)} of the columns named (Jaccard)."
+        )
+    return text
 
 
 def table(story: Story) -> list[dict[str, Any]]:
@@ -322,18 +344,15 @@ def _one(story: Story, f: Factor) -> Finding:
     word = story.outcome.words
     figure = levels_figure(story, f)
     twin = f" It moves with {listing(f.twins[:3])}; they are read together." if f.twins else ""
-    suspect = " Check that it is known before the outcome is." if f.name in story.suspects else ""
     clear = c.effect.low > 0 or c.effect.high < 0
     q = f.link.q_value if f.link and f.link.q_value is not None else math.nan
     sure: Strength = "strong" if q < 0.001 and clear else "some" if clear else "weak"
-    if f.name in story.suspects:
-        sure = "weak"
     at_high, at_low = story.level(c.at_high), story.level(c.at_low)
     moved = c.label.removeprefix(f.name + ": ")
     return Finding(
         title=f"{word}: {at_high} where {f.name} is {c.high}, {at_low} where it is {c.low}",
         text=f"With the other columns held equal: {story.gap(c.effect.value, sign=True)} for {moved} "
-        f"({_range(story, c.effect)}).{twin}{suspect}",
+        f"({_range(story, c.effect)}).{twin}",
         strength=sure,
         so_what=_so_what(story, f, c),
         how_sure=f"Joint test of the whole column: {_q(q)} among {plural(len(story.factors), 'column')}.",
@@ -369,6 +388,120 @@ def _weak_fit(story: Story) -> Finding:
         so_what="Look for other columns before building on this.",
         how_sure=f"{span(story.fit.low, story.fit.high)} (95% interval).",
     )
+
+
+def _interacting(story: Story) -> list[Finding]:
+    if not story.asked.interactions:
+        return []
+    i = story.asked.interactions[0]
+    word = story.outcome.words
+    rows = tuple(
+        {"label": c.label, "value": c.value, "low": finite(c.low), "high": finite(c.high), "n": c.rows}
+        for c in i.corners
+    )
+    scale = 100 if story.binary else 1
+    first, second = (story.gap(scale * g, sign=True) for g in i.gaps)
+    others = story.asked.interactions[1:]
+    more = f" The same holds for {listing([f'{o.first} with {o.second}' for o in others])}." if others else ""
+    return [
+        Finding(
+            title=f"{i.first} goes with {word} differently by {i.second}: {first} at {i.at[0]}, {second} at {i.at[1]}",
+            text=f"{word} at {i.first} {i.apart[1]} less {i.apart[0]}, as counted.{more}",
+            strength="some",
+            so_what=f"One number for {i.first} hides this: look at the two parts apart before a test.",
+            how_sure=(
+                f"Score test of the products in the common regression, {_p(i.evidence.p_value)}; Holm over all pairs "
+                "that were looked at."
+            ),
+            figure=Figure(
+                form="interval-dots",
+                title=f"{word} by {i.first} and {i.second}",
+                subtitle="as counted; lines are 95% intervals",
+                unit="share" if story.binary else story.outcome.name,
+                rows=rows,
+                sentence=f"{i.first}: {first} where {i.second} is {i.at[0]}, {second} where it is {i.at[1]}.",
+            ),
+        )
+    ]
+
+
+def _left_out(story: Story) -> list[Finding]:
+    if not story.asked.suspect_fits or story.fit is None:
+        return []
+    word = story.outcome.words
+    rows = [_fit_row(f"without {listing(list(story.suspects))}", story.fit)]
+    rows += [_fit_row(f"with {k}", v.estimate) for k, v in story.asked.suspect_fits.items()]
+    first, back = next(iter(story.asked.suspect_fits.items()))
+    name = story.fit.name
+    return [
+        Finding(
+            title=f"{first} is left out: {name} {story.fit.value:.3f} without it, {back.estimate.value:.3f} with it",
+            text=f"On its own it tells {word} suspiciously well. It may be known only after {story.outcome.name} is.",
+            strength="some",
+            so_what=f"If it is known before, --keep {first} puts it back. If not, no forecast can use it.",
+            how_sure="Both measured on rows not fitted, 95% intervals.",
+            figure=Figure(
+                form="interval-dots",
+                title=f"How well the columns tell {word}",
+                subtitle=f"{name} on rows not fitted; lines are 95% intervals",
+                unit=name,
+                rows=tuple(rows),
+                sentence=f"{name} {story.fit.value:.3f} without {first}, {back.estimate.value:.3f} with it.",
+            ),
+        )
+    ]
+
+
+def _fit_row(label: str, e: Estimate) -> dict[str, Any]:
+    return {"label": label, "value": e.value, "low": finite(e.low), "high": finite(e.high), "n": e.n}
+
+
+def _price(story: Story) -> Finding:
+    price = story.asked.price
+    assert price is not None
+    e, name = price.difference, price.readable.name
+    said = {
+        "refuted": f"The readable model gives up next to nothing: {name} {price.readable.value:.3f} against "
+        f"{price.challenger.value:.3f}",
+        "supported": f"Reading has a price: {name} {price.readable.value:.3f} against {price.challenger.value:.3f} of "
+        "boosted trees",
+        "open": f"What reading costs is not clear: {name} {price.readable.value:.3f} against "
+        f"{price.challenger.value:.3f} of boosted trees",
+    }[price.verdict.outcome]
+    so_what = {
+        "refuted": "Nothing to gain from a model that nobody can read.",
+        "supported": "Boosted trees find more than one effect a column: look for what depends on what, or accept them "
+        "where only the score counts.",
+        "open": "Keep the readable model until more rows tell.",
+    }[price.verdict.outcome]
+    return Finding(
+        title=said,
+        text=(
+            f"Gradient boosted trees on the same {plural(e.n, 'row')}, not fitted: {_thousandths(e.value)} "
+            f"({span(e.low, e.high, _thousandths)})."
+        ),
+        strength="strong" if price.verdict.outcome != "open" else "weak",
+        so_what=so_what,
+        how_sure=f"Difference with its 95% interval ({e.method}); a gain above {price.verdict.claim.margin:g} counts.",
+        figure=Figure(
+            form="interval-dots",
+            title=f"How well two models tell {story.outcome.words}",
+            subtitle=f"{name} on rows not fitted; lines are 95% intervals",
+            unit=name,
+            rows=(_fit_row("readable", price.readable), _fit_row("boosted trees", price.challenger)),
+            sentence=f"{name} {price.readable.value:.3f} readable, {price.challenger.value:.3f} boosted trees.",
+        ),
+    )
+
+
+def _thousandths(x: float | None) -> str:
+    return ("" if x is None or x <= 0 else "+") + fixed(x, 3)
+
+
+def _p(p: float | None) -> str:
+    if p is None:
+        return "not tested"
+    return "p below .001" if p < 0.001 else f"p {p:.3f}".replace("0.", ".")
 
 
 def _left(story: Story, c: Contrast) -> str:

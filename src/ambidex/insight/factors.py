@@ -9,21 +9,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ambidex.bundle.additive import AdditiveScorer, fit_columns
 from ambidex.insight.common import common_places
 from ambidex.insight.overlaps import COPY, TWINS, twins, worked_out
-from ambidex.insight.steadiness import steadiness
-from ambidex.records import Schema
+from ambidex.insight.response import Response
+from ambidex.insight.steadiness import Steadiness, steadiness
 from ambidex.stats import effects, laws
 from ambidex.stats.claim import Verdict
-from ambidex.stats.compare import share_difference
 from ambidex.stats.design import LEVELS, Category, Design, Term, category, number
-from ambidex.stats.discrimination import auc, delong
 from ambidex.stats.estimate import Estimate
 from ambidex.stats.families import benjamini_hochberg
-from ambidex.stats.regression import Fit, linear, logistic
+from ambidex.stats.regression import Fit
 
-__all__ = ["Analysis", "Factor", "alone", "analyse", "measure_fit"]
+__all__ = ["Analysis", "Factor", "alone", "analyse"]
 
 Floats = npt.NDArray[np.float64]
 Values = npt.NDArray[Any]
@@ -31,6 +28,8 @@ Values = npt.NDArray[Any]
 ALPHA = 0.10
 PER_TERM = 10
 """Rows with the rarer outcome that each coefficient needs."""
+FEW_GROUPS = 10
+"""Groups below which nothing is decided where rows come in groups: their errors are read from the groups."""
 LEAST_ROWS = 10
 """Rows that a level needs for a coefficient of its own."""
 
@@ -89,30 +88,34 @@ class Analysis:
         factors: Every column that was asked about.
         main: The common regression, or None.
         notes: (code, text) cautions.
-        halves: Half-samples that the ranking was repeated on.
+        steady: How the ranking fares on half-samples.
         enough: False if there are too few rows for a common regression.
         terms: Coefficients of the common regression (that it would have had).
+        matrix: Columns of the common regression, shape (n, k).
+        merged: Groups of columns that move together, read as one.
     """
 
     factors: list[Factor]
     main: Fit | None
     notes: list[tuple[str, str]]
-    halves: int
+    steady: Steadiness
     enough: bool
     terms: int
+    matrix: Floats = field(default_factory=lambda: np.empty((0, 0)))
+    merged: Sequence[Sequence[str]] = ()
+
+    @property
+    def halves(self) -> int:
+        """Half-samples that the ranking was repeated on."""
+        return self.steady.halves
 
 
 def alone(
-    columns: Mapping[str, Values],
-    y: Floats,
-    *,
-    binary: bool,
-    unit: str = "",
-    straight: bool = False,
-    most: int = LEVELS,
+    columns: Mapping[str, Values], response: Response, *, straight: bool = False, most: int = LEVELS
 ) -> list[Factor]:
     """Each column on its own; numbers as ``straight`` lines if asked, labels with ``most`` levels of their own."""
     out = []
+    y = response.y
     least = LEAST_ROWS if len(y) >= 200 else 5
     for name, values in columns.items():
         term: Term = (
@@ -121,29 +124,25 @@ def alone(
             else category(name, values, least=least, most=most)
         )
         x = np.column_stack([np.ones(len(y)), term.matrix(values)])
-        fit = logistic(x, y) if binary else linear(x, y)
-        fitted = x @ fit.coefficients
-        score = auc(y, fitted) if binary else 1 - float(np.var(y - fitted) / np.var(y))
-        factor = Factor(name, term, values, fit, score)
-        factor.effects_alone = _effects_alone(factor, x, y, unit, binary=binary)
+        fit = response.fit(x)
+        factor = Factor(name, term, values, fit, response.told(fit, x))
+        factor.effects_alone = _effects_alone(factor, x, response)
         out.append(factor)
     return out
 
 
-def analyse(factors: Sequence[Factor], y: Floats, *, binary: bool, outcome: str, unit: str, seed: int) -> Analysis:
+def analyse(factors: Sequence[Factor], response: Response, *, seed: int) -> Analysis:
     """All columns together: twins, effects with the others held equal, claims, ranking, stability.
 
     Args:
         factors: What ``alone`` returned, leaks removed.
-        y: The outcome, shape (n,).
-        binary: Whether it is yes/no.
-        outcome: Its shown name.
-        unit: Unit of a number outcome.
+        response: The outcome.
         seed: Of the half-samples.
     """
+    y, outcome, binary = response.y, response.words, response.binary
     notes: list[tuple[str, str]] = []
     if not factors:
-        return Analysis([], None, notes, 0, False, 0)
+        return Analysis([], None, notes, Steadiness(), False, 0)
     by_name = {f.name: f for f in factors}
     full = Design(tuple(f.term for f in factors))
     x_all = full.matrix({f.name: f.values for f in factors})
@@ -164,17 +163,17 @@ def analyse(factors: Sequence[Factor], y: Floats, *, binary: bool, outcome: str,
         design = Design(tuple(by_name[n].term for n in names))
         index = np.concatenate([[0], *(np.arange(places[n].start, places[n].stop) for n in names)]).astype(int)
         x = np.ascontiguousarray(x_all[:, index])
-        return (logistic(x, y, separated=separated) if binary else linear(x, y)), x, design
+        return response.fit(x, separated=separated), x, design
 
-    events = float(min(y.sum(), len(y) - y.sum())) if binary else float(len(y))
     terms = sum(by_name[n].term.size for n in main)
-    if events < PER_TERM * max(terms, 1):
+    few = response.groups is not None and int(response.groups.max()) + 1 < FEW_GROUPS
+    if few or response.events < PER_TERM * max(terms, 1):
         for factor in factors:
             factor.link = _untested(factor, outcome, len(y))
         for factor, verdict in zip(factors, effects.goes_with([_link(f) for f in factors], alpha=ALPHA), strict=True):
             factor.verdict = verdict
         ordered = sorted(factors, key=lambda f: -(f.alone.loglik - f.alone.null))
-        return Analysis(ordered, None, notes, 0, False, terms)
+        return Analysis(ordered, None, notes, Steadiness(), False, terms)
 
     fit, x, design = common(main)
     for factor in factors:
@@ -190,97 +189,31 @@ def analyse(factors: Sequence[Factor], y: Floats, *, binary: bool, outcome: str,
         factor.importance = effects.importance(factor.alone, factor.together, told)
     _judge(factors)
     for factor in factors:
-        factor.effects = _effects_together(factor, unit)
+        factor.effects = _effects_together(factor, response)
     notes += _said(fit, design, groups, given, by_name, y)
     ordered = sorted(factors, key=lambda f: (not f.supported, not f.head, -f.importance))
-    halves = steadiness([f for f in ordered if f.head], y, x_all, places, main, fit, binary=binary, seed=seed)
-    return Analysis(ordered, fit, notes, halves, True, terms)
+    steady = steadiness([f for f in ordered if f.head], response, x_all, places, main, fit, seed=seed)
+    return Analysis(ordered, fit, notes, steady, True, terms, x, groups)
 
 
-def measure_fit(
-    columns: Mapping[str, Values], y: Floats, *, schema: Schema, seed: int, order: Values | None = None
-) -> tuple[Estimate, Floats, npt.NDArray[np.bool_]]:
-    """How well the prototype does on rows it was not fitted on.
-
-    Five folds by default; with ``order`` (a rank in time) the last 30% after fitting on the rest.
-
-    Returns:
-        AUC (DeLong) or R², the scores, and which rows were scored.
-    """
-    n = len(y)
-    scores = np.full(n, np.nan)
-    if order is not None:
-        rank = np.argsort(np.argsort(order, kind="stable"), kind="stable")
-        folds = [rank >= int(0.7 * n)]
-    else:
-        folds = [_folds(y, seed, binary=schema.task == "binary") == k for k in range(5)]
-    for held in folds:
-        train = ~held
-        if not held.any() or float(np.ptp(y[train])) == 0:
-            continue
-        scorer = AdditiveScorer(fit_columns({k: v[train] for k, v in columns.items()}, y[train], schema))
-        scores[held] = scorer.score_columns({k: v[held] for k, v in columns.items()}, int(held.sum()))
-    scored = np.isfinite(scores)
-    if schema.task == "binary":
-        return delong(y[scored], scores[scored]), scores, scored
-    return _r_squared(y, scores, folds), scores, scored
-
-
-def _folds(y: Floats, seed: int, *, binary: bool) -> npt.NDArray[np.int64]:
-    """Fold of each row. For yes/no both outcomes are spread evenly: a fold with more of one leaves fewer of it to
-    fit on, so scores pooled over uneven folds rank worse than chance where there is nothing to find.
-    """
-    shuffled = np.random.default_rng(seed).permutation(len(y))
-    if binary:
-        shuffled = shuffled[np.argsort(y[shuffled], kind="stable")]
-    out = np.empty(len(y), dtype=np.int64)
-    out[shuffled] = np.arange(len(y)) % 5
-    return out
-
-
-def _r_squared(y: Floats, scores: Floats, folds: Sequence[npt.NDArray[np.bool_]]) -> Estimate:
-    """1 - mean squared error over that of the training mean, with the delta method's error for a ratio."""
-    error, spread = [], []
-    for held in folds:
-        error.append((y[held] - scores[held]) ** 2)
-        spread.append((y[held] - float(y[~held].mean())) ** 2)
-    a, b = np.concatenate(error), np.concatenate(spread)
-    ratio = float(a.mean() / b.mean())
-    se = float(np.std(a - ratio * b, ddof=1) / np.sqrt(len(a)) / b.mean())
-    made = Estimate(
-        name="R²", kind="fit", value=1 - ratio, low=-np.inf, high=1.0, n=len(a), se=se,
-        law=laws.normal(ceiling=1.0), method="share of squared error removed, on rows not fitted",
-    )  # fmt: skip
-    return made.at(0.05)
-
-
-def _effects_alone(factor: Factor, x: Floats, y: Floats, unit: str, *, binary: bool) -> list[Estimate]:
+def _effects_alone(factor: Factor, x: Floats, response: Response) -> list[Estimate]:
     out = []
     codes = factor.term.codes(factor.values) if isinstance(factor.term, Category) else np.empty(0, dtype=np.int64)
     for change in effects.changes(factor.term, factor.values):
         made = effects.average_effect(
-            factor.alone, x, slice(1, x.shape[1]), change, name=factor.name, unit=unit, adjusted=False
+            factor.alone, x, slice(1, x.shape[1]), change, name=factor.name, unit=response.unit, adjusted=False
         )
-        if binary and isinstance(factor.term, Category):
+        if response.binary and isinstance(factor.term, Category):
             # Rows of labels too rare for a coefficient have code 0 as well, but are not of the base.
             base, level = factor.values == change.base, codes == 1 + factor.term.labels.index(str(change.category))
             if not base.any() or not level.any():
                 continue
-            made = _in_points(made, int(y[level].sum()), int(level.sum()), int(y[base].sum()), int(base.sum()))
+            made = response.apart(made, level, base)
         out.append(made)
     return out
 
 
-def _in_points(made: Estimate, x1: int, n1: int, x0: int, n0: int) -> Estimate:
-    shares = share_difference(x1, n1, x0, n0)
-    return replace(
-        made, value=100 * shares.value, low=100 * shares.low, high=100 * shares.high, level=0.95, n=n1 + n0,
-        se=None, law=None, p_value=shares.p_value,
-        method=f"difference of shares, {made.category} against {made.base}, alone; Newcombe",
-    )  # fmt: skip
-
-
-def _effects_together(factor: Factor, unit: str) -> list[Estimate]:
+def _effects_together(factor: Factor, response: Response) -> list[Estimate]:
     assert factor.together is not None
     out = []
     own = factor.together.kept[factor.place]
@@ -291,7 +224,7 @@ def _effects_together(factor: Factor, unit: str) -> list[Estimate]:
         if not own.any():
             continue
         made = effects.average_effect(
-            factor.together, factor.matrix, factor.place, change, name=factor.name, unit=unit, adjusted=True
+            factor.together, factor.matrix, factor.place, change, name=factor.name, unit=response.unit, adjusted=True
         )
         link = factor.link
         out.append(replace(made, q_value=link.q_value if link else None))

@@ -33,6 +33,7 @@ class Outcome:
         positive: Label that counts as yes, as the file writes it; None for a number.
         negative: The other label, or `not X` where there are several; None for a number.
         cautions: (code, text): rows left out, a label chosen.
+        phrase: As shown, where the question is about more than the label (`arrest by week 52`).
     """
 
     name: str
@@ -41,6 +42,7 @@ class Outcome:
     positive: str | None
     negative: str | None
     cautions: tuple[tuple[str, str], ...]
+    phrase: str = ""
 
     @property
     def known(self) -> npt.NDArray[np.bool_]:
@@ -51,6 +53,8 @@ class Outcome:
     @property
     def words(self) -> str:
         """As shown: `Churn` where the label says yes, else `status = left`."""
+        if self.phrase:
+            return self.phrase
         if self.positive is None or _reads_yes(self.positive, str(self.negative)):
             return self.name
         return f"{self.name} = {self.positive}"
@@ -65,7 +69,8 @@ def read_outcome(table: Table, target: str, positive: str | None = None) -> Outc
 
     Raises:
         NotFound: ``data.no-column``; ``data.no-label`` with the labels found.
-        DataError: ``data.target-missing``, ``data.target-constant``, ``data.target-levels``.
+        DataError: ``data.target-missing``, ``data.target-constant``, ``data.target-levels``,
+            ``data.target-time``, ``data.target-text``.
     """
     table.require(target)
     facts = table.facts(target)
@@ -99,6 +104,22 @@ def read_outcome(table: Table, target: str, positive: str | None = None) -> Outc
         )
     if len(counts) == 1:
         raise _constant(table, target, next(iter(counts)), counts.total())
+    if positive is None and len(counts) > 2 and facts.type == "time":
+        raise DataError(
+            "data.target-time",
+            f"{target} holds points in time; drivers takes yes/no, a number, or a time to an end",
+            where=f"{table.name}, column {target}",
+            found=f"{len(counts):,} different times, such as {next(iter(counts))}",
+            do="make a column of yes and no (happened or not), and one of days until it: --target COL --duration COL",
+        )
+    if positive is None and len(counts) > 2 and facts.type == "text":
+        raise DataError(
+            "data.target-text",
+            f"{target} is free text: {len(counts):,} different texts in {counts.total():,} rows",
+            where=f"{table.name}, column {target}",
+            found=f"such as {_short(next(iter(counts)))!r}",
+            do="name a column of yes/no or of numbers with --target",
+        )
     if positive is None and len(counts) > 2:
         raise DataError(
             "data.target-levels",
@@ -198,6 +219,10 @@ def _shell(label: str) -> str:
         if label.replace("-", "").replace("_", "").replace(".", "").isalnum()
         else "'" + label.replace("'", "'\\''") + "'"
     )
+
+
+def _short(text: str, most: int = 40) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def _plain(x: float) -> str:

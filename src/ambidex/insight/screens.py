@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,10 +13,11 @@ import numpy.typing as npt
 
 from ambidex.data.table import Table
 from ambidex.insight.outcome import Outcome
+from ambidex.insight.response import Response
 from ambidex.report import words
-from ambidex.stats.discrimination import auc
+from ambidex.stats.discrimination import midranks
 
-__all__ = ["Screened", "leak", "screen"]
+__all__ = ["Screened", "code_name", "leak", "screen"]
 
 Values = npt.NDArray[Any]
 
@@ -26,6 +28,15 @@ LEAK_AUC = 0.99
 SUSPECT_AUC = 0.80
 LEAK_R2 = 0.99
 SUSPECT_R2 = 0.80
+LEAK_CONCORDANCE = 0.97
+SUSPECT_TIME = 0.80
+"""Rank correlation with the time itself from which a column is taken to be counted up to the end."""
+
+CODE_NAME = re.compile(
+    r"(?:^|[_\-. ])(?:zip|zip_?code|post_?code|postal_?code|plz|area_?code|id)$|(?-i:[a-z](?:ID|Id|Zip|Code)$)", re.I
+)
+CODES = 20
+"""Different values from which whole numbers under such a name are labels of places or things, not amounts."""
 
 PURE_ROWS = 30
 """Rows that a level needs before "all of them have the rarer outcome" is a leak and not chance."""
@@ -39,18 +50,25 @@ class Screened:
         columns: Name -> values of rows with the outcome: float64 with NaN, or labels with None.
         left_out: ``{name, code, text}`` each.
         cautions: (code, text) each.
-        suspects: Column -> how well it predicts alone, where that is suspiciously well.
+        suspects: Column -> values of those left out because they tell the outcome suspiciously well alone.
+        seen: Column -> what was seen, for the suspects.
     """
 
     columns: dict[str, Values] = field(default_factory=dict)
     left_out: list[dict[str, str]] = field(default_factory=list)
     cautions: list[tuple[str, str]] = field(default_factory=list)
-    suspects: dict[str, float] = field(default_factory=dict)
+    suspects: dict[str, Values] = field(default_factory=dict)
+    seen: dict[str, str] = field(default_factory=dict)
 
     def leave(self, name: str, code: str, text: str) -> None:
         """Leave a column out and say why."""
         self.columns.pop(name, None)
         self.left_out.append({"name": name, "code": code, "text": text})
+
+    def suspect(self, name: str, seen: str) -> None:
+        """Leave a suspect out, and keep its values for the fit beside the headline."""
+        self.suspects[name], self.seen[name] = self.columns[name], seen
+        self.leave(name, "after-the-fact", f"{name}: {seen}; it may be known only after the outcome is")
 
 
 def screen(
@@ -60,6 +78,7 @@ def screen(
     exclude: Collection[str] = (),
     keep: Collection[str] = (),
     time: str | None = None,
+    riders: Mapping[str, str] | None = None,
 ) -> Screened:
     """Go through all columns but the outcome.
 
@@ -69,6 +88,7 @@ def screen(
         exclude: Columns to leave out.
         keep: Columns that stay whatever the screens say.
         time: The column that orders the rows.
+        riders: Column -> why it is no factor (it is the time to the end, it names the groups).
     """
     out = Screened()
     known = outcome.known
@@ -77,6 +97,9 @@ def screen(
             continue
         if name in exclude:
             out.leave(name, "excluded", f"{name}: left out as asked")
+            continue
+        if riders and name in riders:
+            out.leave(name, "role", f"{name}: {riders[name]}")
             continue
         facts = table.facts(name)
         out.cautions += [(p["code"], p["text"]) for p in facts.problems if p["code"] != "empty"]
@@ -108,39 +131,70 @@ def screen(
                     name, "text", f"{name}: {facts.unique:,} different texts; --keep {name} takes the 30 most frequent"
                 )
                 continue
+            if facts.type == "integer" and facts.unique >= CODES and code_name(name):
+                text = f"{name}: {facts.unique:,} whole numbers that name places or things, not amounts"
+                out.leave(name, "id", text)
+                out.cautions.append(
+                    ("code-as-number", f"{text}; left out. As text labels they would be read one by one")
+                )
+                continue
         numeric = facts.type in ("number", "integer")
         out.columns[name] = (table.number(name) if numeric else table.text(name))[known]
     _constant_now(out)
     return out
 
 
-def leak(values: Values, y: npt.NDArray[np.float64], *, binary: bool, spread: float) -> tuple[str, float, str]:
+def code_name(name: str) -> bool:
+    """True for names of codes: zip codes, post codes, ids of places.
+
+    >>> [n for n in ("zipcode", "PULocationID", "post_code", "price", "paid", "valid") if code_name(n)]
+    ['zipcode', 'PULocationID', 'post_code']
+    """
+    return bool(CODE_NAME.search(name))
+
+
+def leak(values: Values, response: Response, *, score: float) -> tuple[str, float, str]:
     """Whether a column knows the outcome.
 
     Args:
         values: The column's values, shape (n,).
-        y: The outcome, shape (n,).
-        binary: Whether it is yes/no.
-        spread: For a number: R² of the column alone. For yes/no: AUC of the column alone, as fitted.
+        response: The outcome.
+        score: How well the column alone tells it, as fitted: AUC, R² or concordance.
 
     Returns:
         (``leak``, ``suspect`` or empty; the figure it rests on; what was seen).
     """
-    if not binary:
-        if spread >= LEAK_R2:
-            return "leak", spread, f"it gives {words.share(spread)} of the outcome's variance on its own"
-        return ("suspect", spread, f"R² {spread:.2f} on its own") if spread >= SUSPECT_R2 else ("", spread, "")
-    score = spread
+    if response.kind == "number":
+        if score >= LEAK_R2:
+            return "leak", score, f"it gives {words.share(score)} of the outcome's variance on its own"
+        return ("suspect", score, f"R² {score:.2f} on its own") if score >= SUSPECT_R2 else ("", score, "")
+    if response.kind == "time":
+        return _leak_in_time(values, response, score)
     if values.dtype.kind == "f":
         filled = np.where(np.isfinite(values), values, np.nanmedian(values) if np.isfinite(values).any() else 0.0)
-        raw = auc(y, filled)
+        raw = response.ranked(filled)
         score = max(score, raw, 1 - raw)
     if score >= LEAK_AUC:
         return "leak", score, f"on its own it tells the outcome almost perfectly (AUC {score:.3f})"
-    pure = _pure_level(values, y)
+    pure = _pure_level(values, response.y)
     if pure:
         return "leak", score, pure
     return ("suspect", score, f"AUC {score:.2f} on its own") if score >= SUSPECT_AUC else ("", score, "")
+
+
+def _leak_in_time(values: Values, response: Response, score: float) -> tuple[str, float, str]:
+    """A total or a count that runs until the end grows with the time itself: it is known only then."""
+    assert response.spells is not None
+    if score >= LEAK_CONCORDANCE:
+        return "leak", score, f"on its own it tells who ends first almost perfectly (concordance {score:.3f})"
+    if values.dtype.kind == "f":
+        known = np.isfinite(values)
+        x, t = values[known], response.spells.time[known]
+        if len(x) > 2 and float(np.ptp(x)) > 0 and float(np.ptp(t)) > 0:
+            rho = float(np.corrcoef(midranks(x), midranks(t))[0, 1])
+            if abs(rho) >= SUSPECT_TIME:
+                return "suspect", abs(rho), f"its ranks go with the time itself (correlation {words.signed(rho)})"
+    return "", score, ""
 
 
 def _pure_level(values: Values, y: npt.NDArray[np.float64]) -> str:

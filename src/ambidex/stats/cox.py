@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ambidex.stats.regression import RIDGE, WIDE, Baseline, Fit, independent, inverse, spread_out
 
-__all__ = ["Spells", "cox", "proportional", "score_residuals", "step"]
+__all__ = ["Spells", "cox", "expected_ends", "proportional", "score_residuals", "step"]
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
@@ -242,6 +242,21 @@ def score_residuals(fit: Fit, x: Floats, spells: Spells) -> Floats:
     ended = np.where(spells.event[:, None], design - average[spells.at], 0.0)
     out = np.zeros_like(x)
     out[:, fit.kept] = ended - w[:, None] * (design * lived[:, None] - mean)
+    return out
+
+
+def expected_ends(fit: Fit, x: Floats, spells: Spells) -> Floats:
+    """Ends that the fit expects of each row up to the time it was seen (cumulative hazard), shape (n,).
+
+    They sum to the ends that were seen.
+    """
+    eta = x[:, fit.kept] @ fit.coefficients[fit.kept]
+    pieces = _pieces(x[:, fit.kept], spells, fit.coefficients[fit.kept])
+    w = np.exp(eta - float(eta.max())) if len(eta) else eta
+    size, g = len(spells.starts), spells.group
+    lived = np.cumsum(np.bincount(g, weights=1 / pieces.risk, minlength=size))[spells.at]
+    tied = np.bincount(g, weights=spells.share / pieces.risk, minlength=size)[spells.at]
+    out: Floats = w * (lived - np.where(spells.event, tied, 0.0))
     return out
 
 

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from ambidex.stats import laws
 from ambidex.stats.estimate import Estimate
 
-__all__ = ["auc", "delong", "delong_paired"]
+__all__ = ["auc", "delong", "delong_paired", "fold_inflation"]
 
 Floats = NDArray[np.float64]
 
@@ -39,7 +39,46 @@ def auc(y: ArrayLike, score: ArrayLike) -> float:
     return float((midranks(values)[yes].sum() - m * (m + 1) / 2) / (m * n))
 
 
-def delong(y: ArrayLike, score: ArrayLike, *, name: str = "AUC", alpha: float = 0.05) -> Estimate:
+def fold_inflation(scores: ArrayLike) -> float:
+    """By how much the variance of a figure pooled over folds exceeds that of one fixed score: 1 to 2.
+
+    Scores of J folds come from J models. Where there is nothing to find, each model is the noise of the other
+    folds' rows, and each pair of folds enters the pooled figure twice, once from either side: its variance is
+    twice what DeLong's formula knows. Where the models agree, it is once. In between, the noise's share of the
+    score is read from how far the models agree on the same rows: two of them share (J-2)/(J-1) of their rows,
+    so noise alone correlates by that much, and the share is (1 - r)·(J-1).
+
+    Measured on noise: see docs/calibration.md; the 5/4 of Nadeau & Bengio (2003) is the same correction
+    for a pair of figures that share no noise.
+
+    Args:
+        scores: Scores of the same rows by each fold's model, shape (J, rows); a single model gives 1.
+
+    >>> fold_inflation([[1.0, 2, 3], [1, 2, 3], [1, 2, 3]])
+    1.0
+    """
+    values = np.atleast_2d(np.asarray(scores, dtype=np.float64))
+    ranks = np.array([midranks(row) for row in values])
+    ranks = ranks[ranks.std(axis=1) > 0]
+    j = len(values)
+    if j < 2:
+        return 1.0
+    if len(ranks) < 2:
+        return 2.0
+    r = np.corrcoef(ranks)
+    agreement = float(r[np.triu_indices(len(ranks), 1)].mean())
+    return 1.0 + min(max((1 - agreement) * (j - 1), 0.0), 1.0)
+
+
+def delong(
+    y: ArrayLike,
+    score: ArrayLike,
+    *,
+    name: str = "AUC",
+    alpha: float = 0.05,
+    inflation: float = 1.0,
+    groups: ArrayLike | None = None,
+) -> Estimate:
     """The AUC with its standard error.
 
     A score that separates perfectly shows no spread; its error is then bounded by the largest
@@ -54,6 +93,8 @@ def delong(y: ArrayLike, score: ArrayLike, *, name: str = "AUC", alpha: float = 
         score: Scores, shape (n,).
         name: Shown name.
         alpha: Two-sided error rate of the bounds.
+        inflation: What the variance is multiplied by; ``fold_inflation`` for scores pooled over folds.
+        groups: Group of each row where rows of a group may be alike (Obuchowski 1997), shape (n,).
 
     Returns:
         Kind ``fit``, bounds within [0, 1], p-value against .5; NaN with open bounds if a class has
@@ -71,8 +112,8 @@ def delong(y: ArrayLike, score: ArrayLike, *, name: str = "AUC", alpha: float = 
     if min(yes.sum(), (~yes).sum()) < 2:
         value = auc(yes, values)
         return _unknown(name, "fit", value, size, alpha)
-    areas, covariance = _areas(yes, values[None, :])
-    value, se = float(areas[0]), math.sqrt(max(float(covariance[0, 0]), 0.0))
+    areas, covariance = _areas(yes, values[None, :], groups)
+    value, se = float(areas[0]), math.sqrt(max(inflation * float(covariance[0, 0]), 0.0))
     if se == 0:
         smaller = int(min(yes.sum(), (~yes).sum()))
         half = 1 / (2 * smaller)
@@ -85,7 +126,7 @@ def delong(y: ArrayLike, score: ArrayLike, *, name: str = "AUC", alpha: float = 
         low=0.0,
         high=1.0,
         n=size,
-        method="DeLong",
+        method=_how("DeLong", inflation, groups),
         se=se,
         law=laws.normal(0.0, 1.0),
         p_value=laws.normal_p((value - 0.5) / se),
@@ -99,6 +140,8 @@ def delong_paired(
     *,
     name: str = "AUC difference",
     alpha: float = 0.05,
+    inflation: float = 1.0,
+    groups: ArrayLike | None = None,
 ) -> Estimate:
     """AUC of the candidate less that of the baseline, on the same rows.
 
@@ -110,6 +153,8 @@ def delong_paired(
         candidate: Scores of the candidate, shape (n,).
         name: Shown name.
         alpha: Two-sided error rate of the bounds.
+        inflation: As for ``delong``; the larger of the two scores' own.
+        groups: As for ``delong``.
 
     Returns:
         Kind ``difference``. Two scores that rank every pair alike differ by exactly 0.
@@ -126,9 +171,9 @@ def delong_paired(
     size = len(first)
     if min(yes.sum(), (~yes).sum()) < 2:
         return _unknown(name, "difference", auc(yes, second) - auc(yes, first), size, alpha)
-    areas, covariance = _areas(yes, np.stack([first, second]))
+    areas, covariance = _areas(yes, np.stack([first, second]), groups)
     value = float(areas[1] - areas[0])
-    variance = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
+    variance = inflation * float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
     # Rounding leaves about 1e-19 where the two rank alike; anything that small is none.
     se = math.sqrt(variance) if variance > 1e-17 else 0.0
     return Estimate(
@@ -138,7 +183,7 @@ def delong_paired(
         low=value,
         high=value,
         n=size,
-        method="DeLong, paired",
+        method=_how("DeLong, paired", inflation, groups),
         se=se,
         law=laws.normal(-1.0, 1.0),
         p_value=laws.normal_p(value / se) if se else 1.0 if value == 0 else 0.0,
@@ -157,7 +202,16 @@ def midranks(values: Floats) -> Floats:
     return ranks
 
 
-def _areas(yes: NDArray[np.bool_], scores: Floats) -> tuple[Floats, Floats]:
+def _how(method: str, inflation: float, groups: ArrayLike | None) -> str:
+    said = [method]
+    if inflation > 1:
+        said.append(f"variance times {inflation:.2f} for models that differ between folds")
+    if groups is not None:
+        said.append("errors by groups")
+    return ", ".join(said)
+
+
+def _areas(yes: NDArray[np.bool_], scores: Floats, groups: ArrayLike | None = None) -> tuple[Floats, Floats]:
     """AUCs of k scores, and their covariance, from placements."""
     m, n = int(yes.sum()), int((~yes).sum())
     of_yes, of_no = np.empty((len(scores), m)), np.empty((len(scores), n))
@@ -165,6 +219,16 @@ def _areas(yes: NDArray[np.bool_], scores: Floats) -> tuple[Floats, Floats]:
         ranks = midranks(values)
         of_yes[k] = (ranks[yes] - midranks(values[yes])) / n
         of_no[k] = 1 - (ranks[~yes] - midranks(values[~yes])) / m
+    if groups is not None:
+        areas = of_yes.mean(axis=1)
+        influence = np.empty((len(scores), len(yes)))
+        influence[:, yes] = (of_yes - areas[:, None]) / m
+        influence[:, ~yes] = (of_no - areas[:, None]) / n
+        code = np.unique(np.asarray(groups), return_inverse=True)[1]
+        sums = np.array([np.bincount(code, weights=row) for row in influence])
+        count = sums.shape[1]
+        by_group: Floats = count / max(count - 1, 1) * sums @ sums.T
+        return areas, by_group
     covariance: Floats = np.atleast_2d(np.cov(of_yes)) / m + np.atleast_2d(np.cov(of_no)) / n
     return of_yes.mean(axis=1), covariance
 

@@ -17,8 +17,8 @@ from ambidex.stats.families import benjamini_hochberg
 from ambidex.stats.regression import Fit, joint_wald
 
 __all__ = [
-    "Change", "average_effect", "between", "changes", "goes_with", "held_equal", "importance", "link", "outcome_at",
-    "ratio",
+    "Change", "average_effect", "between", "changes", "depends", "goes_with", "held_equal", "importance", "link",
+    "outcome_at", "ratio",
 ]  # fmt: skip
 
 Floats = npt.NDArray[np.float64]
@@ -274,6 +274,32 @@ def goes_with(links: Sequence[Estimate], *, alpha: float = 0.10) -> list[Verdict
     judged = [verdicts[i] if i in verdicts else decide(claims[i], links[i]) for i in range(len(links))]
     q = benjamini_hochberg([math.nan if e.p_value is None else e.p_value for e in links])
     return [_explained(verdict, float(value), alpha) for verdict, value in zip(judged, q, strict=True)]
+
+
+def depends(
+    names: Sequence[str], tests: Sequence[tuple[float, int, float]], *, n: int, outcome: str, alpha: float = 0.05
+) -> list[tuple[Estimate, Verdict]]:
+    """Which of several tests say that something is there, with a chance of any false one of at most ``alpha`` (Holm).
+
+    Args:
+        names: What each test is about.
+        tests: Statistic, degrees of freedom and p-value of each.
+        n: Rows.
+        outcome: Shown name of the outcome.
+        alpha: Of the family.
+    """
+    made = []
+    for name, (statistic, df, p) in zip(names, tests, strict=True):
+        z = -laws.normal_quantile(max(p, LEAST_P) / 2) if p < 1 else 0.0  # NaN stays 0: nothing was tested
+        made.append(
+            Estimate(
+                name=f"{name} and {outcome}", kind="check", value=z, low=z, high=z, n=n, unit="standard errors",
+                method=f"{statistic:.4g} on {df} degrees of freedom, as a normal deviate", se=1.0,
+                law=laws.normal(), p_value=None if math.isnan(p) else max(p, LEAST_P),
+            ).at(0.05)
+        )  # fmt: skip
+    verdicts = decide_all([Claim(measure=name, alpha=alpha) for name in names], made, family="holm")
+    return list(zip(made, verdicts, strict=True))
 
 
 def _explained(verdict: Verdict, q: float, alpha: float) -> Verdict:

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
-    "Baseline", "Fit", "clustered", "independent", "inverse", "joint_wald", "linear", "logistic", "spread_out",
+    "Baseline", "Fit", "added_score", "clustered", "independent", "inverse", "joint_wald", "linear", "logistic",
+    "spread_out",
 ]  # fmt: skip
 
 Floats = npt.NDArray[np.float64]
@@ -230,6 +231,50 @@ def joint_wald(fit: Fit, columns: slice | npt.NDArray[np.intp]) -> tuple[float, 
     else:
         p = float(special.fdtrc(index.size, max(fit.df, 1), max(statistic, 0.0) / index.size))
     return statistic, int(index.size), p
+
+
+def added_score(
+    fit: Fit, x: Floats, further: Floats, residual: Floats, weight: Floats, groups: npt.NDArray[np.intp] | None = None
+) -> tuple[float, int, float]:
+    """Whether further columns add to a regression: the score test, which needs no new fit, with robust errors.
+
+    The further columns, less what the fitted ones tell of them, are multiplied by the residuals; the sum's
+    variance is read from its terms (by groups where there are any), so it holds where the spread differs.
+
+    Args:
+        fit: The regression.
+        x: The matrix it was fitted on, shape (n, k).
+        further: Columns that might be added, shape (n, q).
+        residual: Outcome less fitted value of each row, shape (n,).
+        weight: Variance that the model gives each row, shape (n,).
+        groups: Group of each row, 0 to G-1, or None.
+
+    Returns:
+        Statistic (F times degrees of freedom), degrees of freedom, p-value.
+
+    Source: Rao (1948); robust form: Boos (1992), The American Statistician 46, 327-333.
+    """
+    from scipy import special
+
+    used = x[:, fit.kept]
+    weighted = used * weight[:, None]
+    left = further - used @ (inverse(used.T @ weighted) @ (weighted.T @ further))
+    spread = np.linalg.norm(left, axis=0)
+    left = left[:, spread > 1e-6 * np.maximum(np.linalg.norm(further, axis=0), 1e-300)]
+    if left.shape[1]:
+        left = left[:, independent(left, tolerance=1e-5)]
+    q = left.shape[1]
+    if not q:
+        return 0.0, 0, float("nan")
+    terms = left * residual[:, None]
+    total = terms.sum(axis=0)
+    df = fit.n - int(fit.kept.sum()) - q
+    if groups is not None:
+        count = int(groups.max()) + 1
+        terms = np.column_stack([np.bincount(groups, weights=terms[:, j], minlength=count) for j in range(q)])
+        df = count - 1
+    statistic = float(total @ inverse(terms.T @ terms) @ total)
+    return statistic, q, float(special.fdtrc(q, max(df, 1), max(statistic, 0.0) / q))
 
 
 def clustered(fit: Fit, x: Floats, scores: Floats, groups: npt.NDArray[np.intp]) -> Fit:
