@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from ambidex.data.table import Table
 from ambidex.records import DataManifest, FileEntry
 
-__all__ = ["file_entry", "holdout", "manifest", "new_rows", "row_hash", "row_hashes"]
+__all__ = ["content_hash", "file_entry", "holdout", "manifest", "new_rows", "row_hash", "row_hashes"]
 
 Hashes = np.ndarray[Any, np.dtype[np.uint64]]
 
@@ -45,6 +45,26 @@ def row_hash(hashes: Hashes) -> str:
     with np.errstate(over="ignore"):
         total = int(np.sum(hashes, dtype=np.uint64)) if len(hashes) else 0
     return f"{len(hashes)}-{total:016x}"
+
+
+def content_hash(table: Table) -> str:
+    """What the table holds as one hash: of its rows in any order, or of its files where it is not in memory.
+
+    Raises:
+        DataError: ``data.changed`` if a file changed since the table was opened.
+    """
+    if not table.is_large:
+        return row_hash(row_hashes(table))
+    key = ("", "content")
+    if key not in table._cache:
+        columns = table.arrow
+        columns.verify()
+        sha = hashlib.sha256("\n".join(columns.conditions).encode())
+        for file in sorted(file_entry(path).sha256 for path in columns.paths):
+            sha.update(bytes.fromhex(file))
+        table._cache[key] = f"{table.rows}-files-{sha.hexdigest()[:32]}"
+    found: str = table._cache[key]
+    return found
 
 
 def manifest(

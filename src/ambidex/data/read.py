@@ -100,6 +100,8 @@ def _read_path(text: str, argument: str) -> Table:
                 do=f"ls {path.parent}",
             )
         return _read_many(text, found)
+    if (large := _large(text, [path])) is not None:
+        return large
     arrow, cautions, first_line = read_file(path)
     return Table(
         name=path.name,
@@ -147,7 +149,30 @@ def _inside(folder: Path) -> list[Path]:
     return files
 
 
+def _large(text: str, files: Sequence[Path]) -> Table | None:
+    """The table without its cells in memory, where they would take too much of it."""
+    for file in files:
+        if snapshot(file).size and look(file).kind != "parquet":
+            return None
+    from ambidex.data.lazy import open_large
+
+    opened = open_large(files)
+    if opened is None:
+        return None
+    columns, cautions = opened
+    return Table(
+        name=files[0].name if len(files) == 1 else Path(text).name or text,
+        source=text,
+        arrow=columns,
+        cautions=tuple(cautions),
+        origin={"source": text, "prepare": None},
+        files=tuple(str(f) for f in files),
+    )
+
+
 def _read_many(text: str, files: Sequence[Path]) -> Table:
+    if (large := _large(text, files)) is not None:
+        return large
     tables: list[pa.Table] = []
     cautions: list[tuple[str, str]] = []
     for file in files:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from ambidex.data.cells import Cells
@@ -33,7 +34,8 @@ class Table:
         name: As shown (`telco.csv`).
         source: Path or SELECT as given; None for a dataframe.
         arrow: The columns. From CSV all are text as the file writes it, an empty cell is null;
-            from Parquet, Arrow and dataframes they keep their types.
+            from Parquet, Arrow and dataframes they keep their types. A ``ParquetColumns`` where they are too
+            large to load: it reads a column when it is asked for.
         cautions: (code, text) pairs from reading.
         origin: How the table is made from its source: ``source``, ``prepare``.
         caller: ``pandas``, ``polars``, ``pyarrow`` or empty: the type that answers give back.
@@ -43,7 +45,7 @@ class Table:
 
     name: str
     source: str | None
-    arrow: pa.Table
+    arrow: Any  # pa.Table, or ParquetColumns, which answers as one
     cautions: tuple[tuple[str, str], ...] = ()
     origin: dict[str, Any] = field(default_factory=dict)
     caller: str = ""
@@ -161,6 +163,23 @@ class Table:
             return self._with(self.arrow.filter(pa.array(index)), first_line=None)
         return self._with(self.arrow.take(pa.array(index.astype(np.int64))), first_line=None)
 
+    @property
+    def is_large(self) -> bool:
+        """True if the cells are not in memory: then a question should ask DuckDB for sums, not for columns."""
+        return not isinstance(self.arrow, pa.Table)
+
+    def where(self, name: str, label: str) -> Table:
+        """The rows whose cell is spelled so."""
+        if not self.is_large:
+            return self.take(pc.fill_null(pc.equal(self.spelled(name), label), False).to_numpy(zero_copy_only=False))
+        from ambidex.data.sql import literal, quote
+
+        column = quote(self.require(name))
+        found = self.arrow.query(f"SELECT DISTINCT {column} AS v, {column}::VARCHAR AS t FROM {self.arrow.relation}")
+        hits = pc.fill_null(pc.equal(spell(found.column("v")), label), False)
+        texts = [literal(t) for t in found.column("t").filter(hits).to_pylist()]
+        return self._with(self.arrow.where(f"{column}::VARCHAR IN ({', '.join(texts)})" if texts else "false"))
+
     def head(self, count: int) -> Table:
         """The first rows."""
         return self._with(self.arrow.slice(0, count))
@@ -185,6 +204,8 @@ class Table:
         name = self.require(name)
         if (kind, name) not in self._cache:
             made = make(name)
+            if self.is_large and kind != "facts":
+                return made  # kept, every column that was ever asked for would stay in memory
             if isinstance(made, np.ndarray):
                 made.flags.writeable = False  # shared by all who ask
             self._cache[kind, name] = made

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from ambidex.data.table import Table
 from ambidex.errors import DataError
 from ambidex.insight.experiment_metrics import read_values
-from ambidex.insight.experiment_units import Assignment, unit_codes
+from ambidex.insight.experiment_units import Assignment, codes_of
 from ambidex.stats.summaries import Moments
 
-__all__ = ["LEVELS", "Covariates", "labels_kept"]
+__all__ = ["LEVELS", "Covariates", "labels_kept", "named"]
 
 Floats = NDArray[np.float64]
 
@@ -61,7 +61,7 @@ class Covariates:
 def _column(table: Table, name: str, who: Assignment, kept: NDArray[np.bool_]) -> dict[str, Floats]:
     numbers = _numbers(table, name)
     if numbers is None:
-        return _indicators(table, name, who, kept)
+        return _indicators(table, name, who)
     if who.unit is not None:
         there = ~np.isnan(numbers) & (who.unit >= 0)
         rows = np.bincount(who.unit[there], minlength=len(who.arm))
@@ -90,15 +90,21 @@ def _numbers(table: Table, name: str) -> Floats | None:
         return None
 
 
-def _indicators(table: Table, name: str, who: Assignment, kept: NDArray[np.bool_]) -> dict[str, Floats]:
-    codes, labels, _ = unit_codes(table, name, who)
-    counts = np.bincount(codes[kept] + 1, minlength=len(labels) + 1)
+def _indicators(table: Table, name: str, who: Assignment) -> dict[str, Floats]:
+    """1 where a unit has the label; the share of its rows that have it, where they differ."""
+    codes, labels = codes_of(table, name)
+    owner = who.unit if who.unit is not None else np.arange(len(codes))
+    rows = np.flatnonzero(owner >= 0)
+    rows = rows[who.arm[owner[rows]] >= 0]
+    counts = np.bincount(codes[rows] + 1, minlength=len(labels) + 1)
     tally = {(label if i else None): int(n) for i, (label, n) in enumerate(zip([None, *labels], counts, strict=True))}
     place = {label: i for i, label in enumerate(labels)}
-    return {
-        _named(name, label): (codes == (-1 if label is None else place[label])).astype(np.float64)
-        for label in labels_kept(tally)
-    }
+    size = np.maximum(np.bincount(owner[rows], minlength=len(who.arm)), 1)
+    out = {}
+    for label in labels_kept(tally):
+        has = codes[rows] == (-1 if label is None else place[label])
+        out[named(name, label)] = np.bincount(owner[rows][has], minlength=len(who.arm)) / size
+    return out
 
 
 def labels_kept(tally: Mapping[str | None, int]) -> list[str | None]:
@@ -111,5 +117,6 @@ def labels_kept(tally: Mapping[str | None, int]) -> list[str | None]:
     return ranked[1 : LEVELS + 1]
 
 
-def _named(column: str, label: str | None) -> str:
+def named(column: str, label: str | None) -> str:
+    """Name of a label's indicator column."""
     return f"{column} missing" if label is None else f"{column}={label}"

@@ -9,73 +9,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ambidex.data.table import Table
-from ambidex.errors import DataError, UsageError
+from ambidex.errors import UsageError
 from ambidex.insight.experiment_covariates import Covariates
 from ambidex.insight.experiment_metrics import Metric, Values, levels_of, read_outcome, read_values
-from ambidex.insight.experiment_units import Assignment, Codes, arm_table, assign, codes_of, unit_codes
-from ambidex.stats.compare import ROUNDING, Level, mean_level, ratio_level, share_level
-from ambidex.stats.summaries import Moments
+from ambidex.insight.experiment_reading import (
+    CAP,
+    Capped,
+    Reading,
+    check_denominators,
+    check_sizes,
+    check_varies,
+    misfit,
+    ratio_levels,
+    ratio_names,
+    trial_levels,
+)
+from ambidex.insight.experiment_units import (
+    Assignment,
+    Codes,
+    LargeAssignment,
+    arm_table,
+    assign,
+    codes_of,
+    repeats,
+    unit_codes,
+)
+from ambidex.stats.compare import Level, mean_level, share_level
 
 __all__ = [
     "Assignment", "Capped", "Reading", "UnitValues", "arm_table", "assign", "codes_of", "read_metric", "read_metrics",
-    "unit_codes", "unit_values",
+    "repeats", "unit_codes", "unit_values",
 ]  # fmt: skip
 
 Floats = NDArray[np.float64]
-
-CAP = 0.999
-"""Values beyond this quantile are capped to see whether a few units carry the result."""
-
-
-@dataclass(frozen=True, eq=False)
-class Capped:
-    """What is left of a metric when its most extreme thousandth is set to the bounds.
-
-    Attributes:
-        top: Upper bound: the .999 quantile of all arms together.
-        bottom: Lower bound: the .001 quantile where there are values below 0, else the least value.
-        beyond: Units outside the bounds.
-        largest: The value farthest from the mean.
-        moments: Per arm, of the capped outcome and the covariates.
-    """
-
-    top: float
-    bottom: float
-    beyond: int
-    largest: float
-    moments: tuple[Moments, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Reading:
-    """One metric, arm by arm, in the order of the assignment's labels.
-
-    Attributes:
-        metric: What was measured.
-        levels: Mean, share, ratio or quantile of each arm.
-        yes: For shares: yes and units of each arm, else None.
-        values: For means and quantiles: each arm's unit values; empty for a table that is not in memory.
-        missing: Units without a value, per arm.
-        unread: Cells that were no numbers, with an example; left out.
-        averaged: True if units enter with the mean of several rows.
-        moments: Per arm, of the outcome's columns and the covariates, over units with a value.
-        outcome: Names in ``moments`` of the outcome: the column, or numerator and denominator.
-        covariates: Names in ``moments`` of the covariates: a column of numbers by its name, a label of a column
-            of labels as ``country=DE`` (the most frequent has none), ``age missing`` where values were filled in.
-        capped: For means and counts, where a value lies beyond the bounds; else None.
-    """
-
-    metric: Metric
-    levels: tuple[Level, ...]
-    yes: tuple[tuple[int, int], ...] | None
-    values: tuple[Floats, ...]
-    missing: tuple[int, ...]
-    unread: tuple[int, str]
-    averaged: bool = False
-    moments: tuple[Moments, ...] = ()
-    outcome: tuple[str, ...] = ()
-    covariates: tuple[str, ...] = ()
-    capped: Capped | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +63,11 @@ def read_metrics(
     table: Table, metrics: Sequence[Metric], who: Assignment, covariates: Sequence[str] = ()
 ) -> dict[str, Reading]:
     """``read_metric`` for several at once, by SPEC: one pass over a table that is not in memory."""
+    if isinstance(who, LargeAssignment):
+        from ambidex.insight.experiment_large import read_large
+
+        _not_its_own(table, metrics, covariates)
+        return read_large(table, metrics, who, covariates)
     return {m.spec: read_metric(table, m, who, covariates) for m in metrics}
 
 
@@ -114,9 +85,21 @@ def read_metric(table: Table, metric: Metric, who: Assignment, covariates: Seque
         DataError: ``data.small-arm``, ``data.no-variance``, ``data.all-missing``, ``data.infinite``,
             ``data.column-type``, ``data.metric-values`` or ``data.zero-denominator``.
     """
+    if isinstance(who, LargeAssignment):
+        return read_metrics(table, [metric], who, covariates)[metric.spec]
+    return read_rows(table, metric, who, covariates)
+
+
+def _not_its_own(table: Table, metrics: Sequence[Metric], covariates: Sequence[str]) -> None:
     for name in covariates:
-        if table.require(name) in (metric.column, metric.per):
-            raise UsageError("usage.value", f"`{name}` cannot be the metric and a covariate at once")
+        for metric in metrics:
+            if table.require(name) in (metric.column, metric.per):
+                raise UsageError("usage.value", f"`{name}` cannot be the metric and a covariate at once")
+
+
+def read_rows(table: Table, metric: Metric, who: Assignment, covariates: Sequence[str] = ()) -> Reading:
+    """``read_metric`` from the rows themselves, in memory."""
+    _not_its_own(table, [metric], covariates)
     top = read_outcome(table, metric)
     _fits(table, metric, top)
     if metric.per is None:
@@ -136,7 +119,7 @@ def _fits(table: Table, metric: Metric, top: Values) -> None:
     if metric.kind == "share" and not top.yes_no:
         levels = sorted(v for v in levels_of(table, metric.column, most=12) if v.strip())
         words = bool(levels) and not any(v.strip()[0].isdigit() for v in levels)
-        raise _misfit(
+        raise misfit(
             table,
             metric,
             top.values,
@@ -144,7 +127,7 @@ def _fits(table: Table, metric: Metric, top: Values) -> None:
             do=f"--metric '{metric.column}={levels[0]}:share'" if words else "",
         )
     if metric.kind in ("count", "trials") and not _whole(top.values):
-        raise _misfit(table, metric, top.values, "counts are whole numbers from 0")
+        raise misfit(table, metric, top.values, "counts are whole numbers from 0")
 
 
 def _units(who: Assignment, metric: Metric, top: Values, bottom: Values | None) -> tuple[UnitValues, Codes]:
@@ -177,11 +160,25 @@ def _of_column(table: Table, metric: Metric, who: Assignment, read: Values, cova
         return replace(plain, levels=tuple(share_level(x, n) for x, n in yes), yes=yes)
     averaged = several and metric.kind != "count"
     if metric.kind == "quantile":
-        levels = tuple(Level(float(np.quantile(a, metric.q or 0.5)), np.nan, len(a), "quantile") for a in arms)
-        return replace(plain, levels=levels, values=tuple(arms), averaged=averaged)
+        return _quantiles(plain, who, read)
     levels = tuple(mean_level(m, metric.column) for m in moments)
     capped = None if metric.kind == "share" else _capped(metric, units, who, others)
     return replace(plain, levels=levels, values=tuple(arms), averaged=averaged, capped=capped)
+
+
+def _quantiles(plain: Reading, who: Assignment, read: Values) -> Reading:
+    """A quantile is one of rows (the slowest tenth of page loads), also where units were randomised."""
+    owner = who.unit if who.unit is not None else np.arange(len(read.values))
+    rows = np.flatnonzero(~np.isnan(read.values) & (owner >= 0))
+    arm = who.arm[owner[rows]]
+    each = [rows[arm == i] for i in range(len(who.labels))]
+    q = plain.metric.q or 0.5
+    return replace(
+        plain,
+        levels=tuple(Level(float(np.quantile(read.values[r], q)), np.nan, len(r), "quantile") for r in each),
+        values=tuple(read.values[r] for r in each),
+        owners=() if who.unit is None else tuple(owner[r] for r in each),
+    )
 
 
 def _capped(metric: Metric, units: UnitValues, who: Assignment, others: Covariates) -> Capped | None:
@@ -210,7 +207,7 @@ def _of_two(
     if metric.kind == "trials":
         both = ~np.isnan(top.values) & ~np.isnan(bottom.values)
         if not _whole(bottom.values) or (top.values[both] > bottom.values[both]).any():
-            raise _misfit(table, metric, bottom.values, "yes and trials are whole numbers, and no more yes than trials")
+            raise misfit(table, metric, bottom.values, "yes and trials are whole numbers, and no more yes than trials")
     others = Covariates.read(table, covariates, who, units.kept)
     # A ratio to itself is 1; its two names must differ all the same.
     names = ratio_names(metric)
@@ -220,52 +217,6 @@ def _of_two(
         yes = tuple((int(units.y[k].sum()), int(units.x[k].sum())) for k in kept)
         return replace(plain, levels=trial_levels(table, metric, yes), yes=yes)
     return replace(plain, levels=ratio_levels(table, metric, moments))
-
-
-def ratio_names(metric: Metric) -> tuple[str, str]:
-    """Names in ``moments`` of numerator and denominator."""
-    per = metric.per or ""
-    return metric.column, per if per != metric.column else f"{per} (denominator)"
-
-
-def trial_levels(table: Table, metric: Metric, yes: Sequence[tuple[int, int]]) -> tuple[Level, ...]:
-    """Shares of the arms. Raises DataError ``data.no-variance``."""
-    if sum(x for x, _ in yes) in (0, sum(n for _, n in yes)):
-        raise DataError("data.no-variance", f"`{metric.label}` is all yes or all no", where=table.name)
-    return tuple(share_level(x, n) for x, n in yes)
-
-
-def ratio_levels(table: Table, metric: Metric, moments: Sequence[Moments]) -> tuple[Level, ...]:
-    """Ratios of the arms. Raises DataError ``data.no-variance``."""
-    levels = tuple(ratio_level(m, *ratio_names(metric)) for m in moments)
-    values = [level.value for level in levels]
-    if all(level.se == 0 for level in levels) and max(values) - min(values) <= ROUNDING * max(map(abs, values)):
-        raise DataError("data.no-variance", f"`{metric.label}` is the same in every unit", where=table.name)
-    return levels
-
-
-def check_varies(table: Table, metric: Metric, least: float, most: float, units: int) -> None:
-    """Raises DataError ``data.no-variance`` if all values are the same."""
-    if most - least <= ROUNDING * max(abs(least), abs(most)):
-        raise DataError(
-            "data.no-variance",
-            f"`{metric.label}` has the same value in every unit",
-            where=f"{table.name}, column {metric.column}",
-            found=f"{least:g} in {units:,} units",
-            do="name another metric",
-        )
-
-
-def check_denominators(table: Table, metric: Metric, who: Assignment, totals: Sequence[float]) -> None:
-    """Raises DataError ``data.zero-denominator`` where an arm's adds up to 0."""
-    for label, total in zip(who.labels, totals, strict=True):
-        if total == 0:
-            raise DataError(
-                "data.zero-denominator",
-                f"`{metric.per}` adds up to 0 in arm {label}",
-                where=f"{table.name}, column {metric.per}",
-                do="name another denominator",
-            )
 
 
 def _by_unit(who: Assignment, columns: Sequence[Floats]) -> tuple[list[Floats], Codes]:
@@ -281,31 +232,6 @@ def _by_unit(who: Assignment, columns: Sequence[Floats]) -> tuple[list[Floats], 
     return sums, rows
 
 
-def check_sizes(table: Table, metric: Metric, who: Assignment, sizes: Sequence[int]) -> None:
-    """Raises DataError ``data.small-arm`` for an arm of fewer than two."""
-    for label, n in zip(who.labels, sizes, strict=True):
-        if n < 2:
-            raise DataError(
-                "data.small-arm",
-                f"arm {label} has {n} unit{'' if n == 1 else 's'} with a value of `{metric.label}`; it takes two",
-                where=f"{table.name}, column {metric.column}",
-                found=", ".join(f"{a} {m:,}" for a, m in zip(who.labels, sizes, strict=True)),
-                do="collect more units, or leave this arm out with a SELECT",
-            )
-
-
 def _whole(values: Floats) -> bool:
     known = values[~np.isnan(values)]
     return bool((known >= 0).all() and (known == np.floor(known)).all())
-
-
-def _misfit(table: Table, metric: Metric, values: Floats, what: str, *, do: str = "") -> DataError:
-    found = np.unique(values[~np.isnan(values)])
-    shown = ", ".join(f"{v:g}" for v in found[:3]) + (", …" if len(found) > 3 else "")
-    return DataError(
-        "data.metric-values",
-        f"metric `{metric.spec}`: {what}",
-        where=f"{table.name}, column {metric.column}",
-        found=f"values {shown}",
-        do=do or f"--metric {metric.column}" + (":mean" if metric.per is None else f"/{metric.per}"),
-    )

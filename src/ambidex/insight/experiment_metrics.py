@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from ambidex.data.numbers import MISSING_WORDS, parse
+from ambidex.data.spelling import spell
 from ambidex.data.table import Table
+from ambidex.data.tally import count_groups
 from ambidex.errors import DataError, NotFound, UsageError, did_you_mean
 
 __all__ = [
@@ -26,6 +29,8 @@ FORMS = "`col`, `col:mean`, `col:share`, `col=LABEL:share`, `col:count`, `col:q9
 QUANTILE = re.compile(r"q(\d{1,2}(?:\.\d{1,3})?)")
 YES = ("yes", "y", "true", "t")
 NO = ("no", "n", "false", "f")
+WORDS = 12
+"""Levels of a column of yes and no: two words, in a few spellings, and words for missing."""
 NEGATION = re.compile(r"\b(?:not|no|non|never|without|none|un)\b|n't\b", re.IGNORECASE)
 
 
@@ -130,7 +135,7 @@ def parse_metric(table: Table, spec: Any, *, option: str = "metric") -> Metric:
     if kind:
         value = _negated(table, body) if kind == "share" else None
         return Metric(spec, kind, body, None, body, value=value)  # type: ignore[arg-type]  # checked above
-    return Metric(spec, "share" if read_values(table, body).yes_no else "mean", body, None, body)
+    return Metric(spec, "share" if _says_yes_no(table, body) else "mean", body, None, body)
 
 
 def _of_label(table: Table, spec: str, column: str, label: str) -> Metric:
@@ -162,8 +167,45 @@ def _negated(table: Table, column: str) -> str | None:
 
 def levels_of(table: Table, column: str, *, most: int | None = None) -> list[str]:
     """The different values of a column as text; none if there are more than ``most``."""
-    levels = table.spelled(column).dictionary_encode().dictionary
-    return [] if most is not None and len(levels) > most else list(levels.to_pylist())
+    if table.is_large:
+        levels = [v for v in spell(table.arrow.different(column, most)).to_pylist() if v is not None]
+    else:
+        levels = table.spelled(column).dictionary_encode().dictionary.to_pylist()
+    return [] if most is not None and len(levels) > most else levels
+
+
+def yes_no_levels(table: Table, column: str) -> dict[Any, float] | None:
+    """What each value of a column of yes and no means, without reading the column; None if it says something else."""
+    seen = spell(table.arrow.sample([column]).column(0)).unique().drop_null().to_pylist()
+    if len(seen) > WORDS or (seen and _meaning(seen) is None):
+        return None
+    raw = table.arrow.different(column, WORDS)
+    levels = [(v, t) for v, t in zip(raw.to_pylist(), spell(raw).to_pylist(), strict=True) if t is not None]
+    meaning = _meaning([t for _, t in levels]) if len(levels) <= WORDS else None
+    return None if meaning is None else {v: m for (v, _), m in zip(levels, meaning, strict=True)}
+
+
+def labels_mean(table: Table, column: str) -> tuple[dict[str, float], int, int, list[str]]:
+    """A column of few texts as numbers, without reading it whole.
+
+    Returns:
+        What each text means, NaN for nothing; cells that are no number; cells that are; examples of the first.
+    """
+    counted = count_groups(table.arrow, column)
+    rows = {v: n for v, n in zip(counted.column(0).to_pylist(), counted.column(1).to_pylist(), strict=True) if v}
+    levels = list(rows)
+    parsed = parse(pa.array(levels, pa.string()))
+    if parsed.infinite.any():
+        raise _infinite(table, column, int(parsed.infinite.sum()), levels[int(parsed.infinite.argmax())], "")
+    words = [v for v, good in zip(levels, parsed.number, strict=True) if not good and not _is_missing(v)]
+    found = sum(rows[v] for v, good in zip(levels, parsed.number, strict=True) if good)
+    return dict(zip(levels, parsed.values.tolist(), strict=True)), sum(rows[w] for w in words), found, words
+
+
+def _says_yes_no(table: Table, column: str) -> bool:
+    if not table.is_large:
+        return read_values(table, column).yes_no
+    return yes_no_levels(table, column) is not None
 
 
 def read_outcome(table: Table, metric: Metric) -> Values:
@@ -216,25 +258,35 @@ def read_values(table: Table, column: str) -> Values:
     cells = text.take(rows)
     infinite = parse(cells).infinite
     if infinite.any():
-        raise DataError(
-            "data.infinite",
-            f"`{column}` holds {int(infinite.sum()):,} infinite values",
-            where=f"{table.name}, row {int(rows[infinite][0]) + 1}",
-            found=str(cells[int(np.flatnonzero(infinite)[0])].as_py()),
-            do="leave those rows out, or cap them, with a SELECT",
-        )
+        first = int(np.flatnonzero(infinite)[0])
+        raise _infinite(table, column, int(infinite.sum()), str(cells[first].as_py()), f", row {int(rows[first]) + 1}")
     words = [(int(r), str(v)) for r, v in zip(rows, cells.to_pylist(), strict=True) if not _is_missing(v)]
     found = int((~np.isnan(numbers)).sum())
     if len(words) > found:
-        raise DataError(
-            "data.column-type",
-            f"`{column}` is text, so it has no mean",
-            where=f"{table.name}, column {column}",
-            found=f"{_sample([w for _, w in words])} ({len(words):,} cells that are not numbers, {found:,} that are)",
-            do="name a column of numbers, or one that holds yes and no",
-        )
+        raise column_type_error(table, column, [w for _, w in words], len(words), found)
     example = f"{words[0][1]!r} in row {words[0][0] + 1}" if words else ""
     return _some(table, column, Values(numbers, False, len(words), example))
+
+
+def column_type_error(table: Table, column: str, words: Sequence[Any], unread: int, found: int) -> DataError:
+    """A column of text has no mean."""
+    return DataError(
+        "data.column-type",
+        f"`{column}` is text, so it has no mean",
+        where=f"{table.name}, column {column}",
+        found=f"{_sample([str(w) for w in words])} ({unread:,} cells that are not numbers, {found:,} that are)",
+        do="name a column of numbers, or one that holds yes and no",
+    )
+
+
+def _infinite(table: Table, column: str, count: int, found: str, row: str) -> DataError:
+    return DataError(
+        "data.infinite",
+        f"`{column}` holds {count:,} infinite value{'' if count == 1 else 's'}",
+        where=f"{table.name}{row}",
+        found=found,
+        do="leave those rows out, or cap them, with a SELECT",
+    )
 
 
 def _some(table: Table, column: str, values: Values) -> Values:
@@ -252,10 +304,17 @@ def _some(table: Table, column: str, values: Values) -> Values:
 def _yes_no(table: Table, column: str) -> Values | None:
     """Values 1 and 0 if the column says yes and no in one of the usual ways, else None."""
     codes = table.spelled(column).dictionary_encode()
-    if len(codes.dictionary) > 12:  # two words, in a few spellings, and words for missing
+    meaning = _meaning(codes.dictionary.to_pylist()) if len(codes.dictionary) <= WORDS else None
+    if meaning is None:
         return None
+    lookup = np.array([*meaning, math.nan])
+    return Values(lookup[codes.indices.fill_null(len(meaning)).to_numpy(zero_copy_only=False)], True)
+
+
+def _meaning(levels: Sequence[str]) -> list[float] | None:
+    """1 for yes, 0 for no, NaN for a word that stands for missing; None if a level is none of them."""
     meaning, families = [], set()
-    for level in codes.dictionary.to_pylist():
+    for level in levels:
         word = level.strip().lower()
         if _is_missing(level):
             meaning.append(math.nan)
@@ -267,10 +326,7 @@ def _yes_no(table: Table, column: str) -> Values | None:
             meaning.append(float(word))
         else:
             return None
-    if len(families) != 1:
-        return None
-    lookup = np.array([*meaning, math.nan])
-    return Values(lookup[codes.indices.fill_null(len(meaning)).to_numpy(zero_copy_only=False)], True)
+    return meaning if len(families) == 1 else None
 
 
 def _is_missing(cell: str | None) -> bool:
