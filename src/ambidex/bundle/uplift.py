@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ambidex.data.table import Table
 
-__all__ = ["FORMAT", "UpliftScorer", "fit_pair", "fit_uplift"]
+__all__ = ["FORMAT", "UpliftScorer", "columns_of_both", "fit_pair", "fit_uplift"]
 
 FORMAT = "ambidex-uplift/1"
 
@@ -124,7 +124,7 @@ def fit_uplift(table: Table, recipe: Recipe, *, rows: npt.NDArray[np.bool_] | No
         columns[name] = (table.number(name) if numeric else table.text(name))[used]
     first, second = fit_pair(columns, y, treated, binary=binary)
     schema = Schema(
-        columns=_columns(first, second), target=recipe.target, task="regression", key=recipe.key,
+        columns=columns_of_both(first, second), target=recipe.target, task="regression", key=recipe.key,
         entity=recipe.entity, time=recipe.time,
     )  # fmt: skip
     return {
@@ -137,7 +137,7 @@ def fit_uplift(table: Table, recipe: Recipe, *, rows: npt.NDArray[np.bool_] | No
     }
 
 
-def _columns(first: dict[str, Any], second: dict[str, Any]) -> tuple[Column, ...]:
+def columns_of_both(first: dict[str, Any], second: dict[str, Any]) -> tuple[Column, ...]:
     """Inputs of both models: what either may lack may be missing, what either has seen is a level."""
     out = []
     for a, b in zip(Schema.from_json(first["schema"]).columns, Schema.from_json(second["schema"]).columns, strict=True):

@@ -14,13 +14,20 @@ from typing import Any
 from ambidex.data.read import read
 from ambidex.data.record import record
 from ambidex.insight.campaign_ask import Ask, make_ask
+from ambidex.insight.campaign_attribution import Shown, attribution, cost_table, refusal
 from ambidex.insight.campaign_money import Paid, judge, lead_of, sensitivity
-from ambidex.insight.campaign_randomised import Measured, measure
+from ambidex.insight.campaign_observational import observe
+from ambidex.insight.campaign_panel import Followed, Staggered, follow, repeated
+from ambidex.insight.campaign_randomised import Measured, measure, nobody_treated
+from ambidex.insight.campaign_series import watch
+from ambidex.insight.campaign_targeting import target
+from ambidex.insight.campaign_time import Axis, Who, read_axis, read_who
 from ambidex.insight.campaign_words import Design, advise, effect_finding, money_finding, tiles_of
-from ambidex.report.answer import Answer, Caution, Check, Finding, Recommendation, Strength
-from ambidex.report.words import listing, number
-from ambidex.stats.claim import decide
-from ambidex.stats.estimate import finite
+from ambidex.insight.experiment_data import codes_of
+from ambidex.report.answer import Answer, Caution, Check, Figure, Finding, Recommendation, Strength
+from ambidex.report.words import listing, number, plural, signed
+from ambidex.stats.claim import Verdict, decide
+from ambidex.stats.estimate import Estimate, finite
 
 __all__ = ["campaign"]
 
@@ -75,26 +82,219 @@ def campaign(
 
     Example:
         >>> import pyarrow as pa
-        >>> rows = pa.table({"mail": ["no"] * 500 + ["yes"] * 500, "spend": [0.0, 1, 2, 5] * 125 + [2.0, 3, 4, 7] * 125})
+        >>> spend = [0.0, 1, 2, 5] * 125 + [2.0, 3, 4, 7] * 125
+        >>> rows = pa.table({"mail": ["no"] * 500 + ["yes"] * 500, "spend": spend})
         >>> campaign(rows, treatment="mail", outcome="spend", value=0.5, cost=0.2).headline
-        'yes pays: ROI +400% (+342% to +458%), chance of a loss below 0.1%'
+        'mail yes pays: ROI +400% (+342% to +458%), chance of a loss below 0.1%'
     """
     source = read(table)
     ask = make_ask(
         source, treatment=treatment, outcome=outcome, control=control, value=value, cost=cost, fixed_cost=fixed_cost,
         covariate=covariate, observational=observational, unit=unit, time=time, start=start, shares=shares, alpha=alpha,
     )  # fmt: skip
+    if ask.start is not None:
+        return _before_after(ask)
+    why = attribution(ask)
+    if why is not None:
+        return _no_return(ask, why)
+    if ask.observational:
+        return _observational(ask)
+    nobody_treated(source, str(ask.treatment), ask.control)
+    labels = codes_of(source, str(ask.treatment))[1]
+    if len(labels) == 1:
+        return _no_return(ask, Shown(("no-control", f"everybody got {labels[0]!r}: nobody was left out")))
     return _randomised(ask)
+
+
+def _no_return(ask: Ask, why: Shown) -> Answer:
+    """No control, no date: the price list, and what would answer it."""
+    table = cost_table(ask)
+    headline, recommendation = refusal(ask, why, table)
+    action = ("Leave regions or customers out by lot", "campaign owner", "some weeks", "a return with its range")
+    return _refused(
+        ask, "attribution", headline, recommendation, [Check("control", False, 0.0, 1.0, why[1], decides=True)],
+        tables={"costs": table}, actions=(action,), figure=_cost_figure(ask, table),
+        method="Sums of what the table counts, by campaign; nothing is estimated, because nobody was left out.",
+    )  # fmt: skip
+
+
+def _cost_figure(ask: Ask, table: list[dict[str, Any]]) -> Figure | None:
+    key = f"cost per {ask.outcome}"
+    rows = tuple({"label": str(r["of"]), "value": r[key]} for r in table if r.get(key) is not None)
+    if len(rows) < 2:
+        return None
+    return Figure(
+        form="bars",
+        title=f"Cost per {ask.outcome}, as counted",
+        subtitle="money spent over what was counted; no return",
+        unit="money",
+        rows=rows,
+        sentence="; ".join(f"{r['label']} {number(r['value'])}" for r in rows) + ".",
+    )
+
+
+def _refused(
+    ask: Ask,
+    design: str,
+    headline: str,
+    recommendation: Recommendation,
+    checks: Sequence[Check],
+    *,
+    tables: dict[str, list[dict[str, Any]]],
+    actions: tuple[tuple[str, str, str, str], ...] = (),
+    cautions: Sequence[Caution] = (),
+    verdicts: Sequence[Verdict] = (),
+    figure: Figure | None = None,
+    method: str = "",
+) -> Answer:
+    found: tuple[Finding, ...] = ()
+    if figure is not None:
+        found = (
+            Finding(
+                "What one result cost, as counted",
+                "A price list: some of these results would have come without the campaign.",
+                "weak",
+                "Cheap is not the same as effective: the cheapest may reach those who buy anyway.",
+                "Counted, not estimated.",
+                figure,
+            ),
+        )
+    return Answer(
+        verb="campaign",
+        question=f"What did the campaign do to {ask.outcome}?",
+        headline=headline,
+        strength="weak",
+        recommendation=recommendation,
+        verdicts=tuple(verdicts),
+        checks=tuple(checks),
+        cautions=(*(Caution(code, text) for code, text in ask.source.cautions), *cautions),
+        findings=found,
+        actions=actions,
+        unknowns=("What would have happened without the campaign.",),
+        method=method,
+        tables=tables,
+        record=record(ask.source, verb="campaign", options=ask.options, seed=SEED),
+        next=("ambidex report answer/N",),
+        extra={"design": design, "p_loss": None, "targeting": []},
+    )
+
+
+def _observational(ask: Ask) -> Answer:
+    seen = observe(ask, seed=SEED)
+    tables = {"ways": seen.ways, "overlap": seen.overlap}
+    if seen.why_not:
+        headline = f"No causal answer: those with and without {ask.treatment} are too unlike ({seen.why_not})"
+        naive = seen.ways[0]
+        text = (
+            f"Do not use the plain difference ({signed(naive['value'])}): it mixes what the campaign did with who got "
+            "it. Keep a holdout drawn by lot, or compare with people who could have been treated."
+        )
+        return _refused(
+            ask, "observational", headline, Recommendation("cannot-answer", text), seen.checks, tables=tables,
+            cautions=seen.cautions, verdicts=seen.verdicts, method=seen.method,
+            actions=(("Keep a holdout drawn by lot", "campaign owner", "next campaign", "an answer about cause"),),
+        )  # fmt: skip
+    design = Design(
+        "observational", False, "per unit", "nobody drew lots: the interval does not cover what was not measured"
+    )
+    paid = judge(seen.arms, ask)
+    return compose(
+        ask, design, paid, seen.checks, seen.cautions, tables=tables, extra={"targeting": []}, method=seen.method,
+        unknowns=seen.unknowns, verdicts=seen.verdicts,
+    )  # fmt: skip
+
+
+def _before_after(ask: Ask) -> Answer:
+    axis = read_axis(ask)
+    seen: Followed
+    kind = "panel"
+    try:
+        who = read_who(ask) if ask.treatment is not None else None
+        untreated = who is not None and bool((~who.on & who.known & (axis.place >= 0)).any())
+        if who is None or not untreated or _only_switched(who, axis):
+            kind, seen = "series", watch(ask, axis)
+        elif ask.unit is None:
+            seen = repeated(ask, axis, who)
+        else:
+            seen = follow(ask, axis, who)
+    except Staggered as staggered:
+        return _staggered(ask, staggered)
+    step = f"per {ask.unit} and period" if kind == "panel" and ask.unit is not None else "per period"
+    per = "per row" if kind == "panel" and ask.unit is None else step
+    paid = judge([seen.arm], ask)
+    more = []
+    if seen.figure is not None:
+        more.append(
+            Finding(
+                seen.figure.sentence.rstrip("."),
+                "The lines run together before the start if the comparison is fair.",
+                _strength(lead_of(paid), seen.checks),
+                "Look at the time before the start first.",
+                seen.how_sure[0].upper() + seen.how_sure[1:] + ".",
+                seen.figure,
+            )
+        )
+    return compose(
+        ask, Design(kind, False, per, seen.how_sure), paid, seen.checks, seen.cautions, tables={"ways": seen.ways},
+        extra={"targeting": []}, method=seen.method, more=more,
+        unknowns=("Whether anything else changed for the treated at the same date.",),
+    )  # fmt: skip
+
+
+def _only_switched(who: Who, axis: Axis) -> bool:
+    """True if the column only says before and after: no row is untreated once the campaign runs."""
+    after = axis.place >= axis.start
+    return not (~who.on & who.known & after).any()
+
+
+def _staggered(ask: Ask, staggered: Staggered) -> Answer:
+    starts = ", ".join(f"{plural(n, 'unit')} from {at}" for at, n in list(staggered.starts.items())[:5])
+    headline = "No verdict: the treated units start at different dates, which this comparison cannot take together"
+    text = (
+        "Two-way fixed effects would set late starters against early ones that are treated already, and can turn the "
+        "sign round. Take one start date at a time, with the units that never start: a SELECT that leaves the other "
+        f"starters out, and --start {next(iter(staggered.starts))}."
+    )
+    check = Check("one start", False, float(len(staggered.starts)), 1.0, f"starts: {starts}", decides=True)
+    table = [{"start": at, "units": n} for at, n in staggered.starts.items()]
+    return _refused(
+        ask, "panel", f"{headline} ({starts})", Recommendation("cannot-answer", text), [check],
+        tables={"starts": table},
+        method="Goodman-Bacon (2021): with staggered starts the two-way estimate weighs some effects negatively.",
+    )  # fmt: skip
 
 
 def _randomised(ask: Ask) -> Answer:
     measured = measure(ask)
     design = Design("randomised", True, "per treated unit", "the treatment was drawn by lot, judged at one look")
     paid = judge(measured.arms, ask)
-    extra: dict[str, Any] = {"control": measured.base, "targeting": []}
     tables: dict[str, list[dict[str, Any]]] = {"arms": _arms(measured)}
+    method = f"{measured.method}; profit, return and ROI follow from the effect and what was assumed about money."
+    if any(c.decides and not c.passed for c in measured.checks):
+        return compose(
+            ask, design, paid, measured.checks, measured.cautions, tables=tables,
+            extra={"control": measured.base, "targeting": []}, method=method,
+        )  # fmt: skip
+    whom = target(ask, measured, lead_of(paid), seed=SEED)
+    if whom.rows:
+        tables["targeting"] = whom.rows
+        method += " Whom to treat: two readable models, treated and control, cross-fitted in 5 parts."
     return compose(
-        ask, design, paid, measured.checks, measured.cautions, tables=tables, extra=extra, method=_method(measured)
+        ask,
+        design,
+        paid,
+        measured.checks,
+        [*measured.cautions, *whom.cautions],
+        tables=tables,
+        extra={
+            "control": measured.base,
+            "targeting": [{k: r[k] for k in ("depth", "profit", "low", "high")} for r in whom.rows],
+        },
+        method=method,
+        more=[whom.finding] if whom.finding is not None else [],
+        verdicts=whom.verdicts,
+        estimates=whom.estimates,
+        model=None if whom.recipe is None else {"recipe": whom.recipe.to_json()},
     )
 
 
@@ -113,10 +313,6 @@ def _arms(measured: Measured) -> list[dict[str, Any]]:
     return rows
 
 
-def _method(measured: Measured) -> str:
-    return f"{measured.method}; profit, return and ROI follow from the effect and what was assumed about money."
-
-
 def compose(
     ask: Ask,
     design: Design,
@@ -129,13 +325,16 @@ def compose(
     method: str,
     more: Sequence[Finding] = (),
     unknowns: Sequence[str] = (),
-    verdicts: Sequence[Any] = (),
+    verdicts: Sequence[Verdict] = (),
+    estimates: Sequence[Estimate] = (),
     model: dict[str, Any] | None = None,
 ) -> Answer:
     """The page of a campaign that could be measured, or that a check of its design stopped."""
     lead = lead_of(paid)
-    noted = [*(Caution(code, text) for code, text in ask.source.cautions), *cautions, *_money_cautions(ask, lead)]
+    noted = [*(Caution(code, text) for code, text in ask.source.cautions), *cautions]
     stopped = [c for c in checks if c.decides and not c.passed]
+    if not stopped:
+        noted += _money_cautions(ask, lead)
     strength = _strength(lead, checks)
     findings: list[Finding] = []
     if stopped:
@@ -151,7 +350,7 @@ def compose(
         tables["assumptions"] = _assumptions(ask)
         tables["sensitivity"] = sensitivity(lead, ask.money, ask.alpha)
     decided = [v for p in paid for v in (p.works, p.pays) if v is not None]
-    losses = {p.arm.arm: p.money.p_loss for p in paid if p.money is not None}
+    losses = {p.arm.effect.arm or p.arm.arm: p.money.p_loss for p in paid if p.money is not None}
     return Answer(
         verb="campaign",
         question=_question(ask, paid),
@@ -159,7 +358,7 @@ def compose(
         strength=strength,
         recommendation=recommendation,
         numbers=() if stopped else tiles_of(lead, ask, design),
-        estimates=() if stopped else tuple(e for p in paid for e in p.estimates),
+        estimates=() if stopped else (*(e for p in paid for e in p.estimates), *estimates),
         verdicts=() if stopped else (*decided, *verdicts),
         checks=tuple(checks),
         cautions=tuple(noted),
@@ -174,7 +373,7 @@ def compose(
             "design": design.name,
             "p_loss": None if stopped or lead.money is None else lead.money.p_loss,
             "p_loss_by_arm": {} if stopped else losses,
-            "arm": lead.arm.arm,
+            "arm": lead.arm.effect.arm or lead.arm.arm,
             **extra,
         },
         model=None if stopped else model,
@@ -194,12 +393,14 @@ def _stop(stopped: Sequence[Check]) -> tuple[str, Recommendation]:
     reasons = {
         "srm": "the arm sizes do not fit the plan",
         "balance": "the arms differed before the campaign, so nobody drew lots",
+        "balance others": "the arms are unlike in other columns, as if nobody had drawn lots",
     }
     advice = {
         "srm": "Find out where units were lost or added after assignment. If other sizes were planned, say --shares.",
         "balance": "Compare like with like: --observational with --covariate for each column known before; better, "
         "keep a holdout drawn by lot next time.",
     }
+    advice["balance others"] = f"{advice['balance']} If these columns are outcomes too, leave them out with a SELECT."
     headline = f"No verdict: {reasons.get(failed.name, failed.name)} ({failed.text})"
     return headline, Recommendation("cannot-answer", advice.get(failed.name, failed.text))
 

@@ -26,6 +26,7 @@ class Arm:
         treated: Units treated.
         with_it, without: Level of the outcome of the treated, and what it would have been; NaN if not known.
         share: True if the outcome is yes or no.
+        periods: Treated periods, where the effect is one of a period; money counts them all.
     """
 
     arm: str
@@ -36,6 +37,11 @@ class Arm:
     with_it: float
     without: float
     share: bool = False
+    periods: int = 1
+
+    def money(self, money: Money) -> Money:
+        """Margin for a unit over all its treated periods."""
+        return replace(money, value=money.value * self.periods)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +79,7 @@ def judge(arms: Sequence[Arm], ask: Ask) -> list[Paid]:
     worked = decide_all(works, effects)
     if ask.money is None:
         return [Paid(a, v, None, None) for a, v in zip(arms, worked, strict=True)]
-    money = [returns(a.effect, a.treated, ask.money, alpha=ask.alpha) for a in arms]
+    money = [returns(a.effect, a.treated, a.money(ask.money), alpha=ask.alpha) for a in arms]
     paid = decide_all(pays, [m.profit for m in money])
     return [Paid(a, v, p, m) for a, v, p, m in zip(arms, worked, paid, money, strict=True)]
 
@@ -96,7 +102,7 @@ def sensitivity(paid: Paid, money: Money, alpha: float) -> list[dict[str, Any]]:
     for times_value in (0.5, 1.0, 1.5):
         for times_cost in (0.5, 1.0, 2.0) if money.cost or money.fixed else (1.0,):
             other = Money(money.value * times_value, money.cost * times_cost, money.fixed * times_cost)
-            r = returns(paid.arm.effect, paid.arm.treated, other, alpha=alpha)
+            r = returns(paid.arm.effect, paid.arm.treated, paid.arm.money(other), alpha=alpha)
             rows.append(
                 {
                     "value": float(f"{other.value:.6g}"),

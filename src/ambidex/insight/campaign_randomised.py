@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,16 +16,18 @@ from ambidex.insight.experiment_checks import check_missing, check_ratio, check_
 from ambidex.insight.experiment_compare import Family, compare
 from ambidex.insight.experiment_data import Assignment, Reading, assign, codes_of, read_metric
 from ambidex.insight.experiment_metrics import parse_metric
+from ambidex.insight.experiment_words import arm_name
 from ambidex.report.answer import Caution, Check
 from ambidex.report.words import count, listing, plural
-from ambidex.stats.adjustment import lin_difference, lin_relative
 from ambidex.stats.checks import sample_ratio
 
-__all__ = ["GROSS", "Measured", "balance", "measure", "nobody_treated"]
+__all__ = ["GROSS", "Measured", "balance", "differs", "measure", "nobody_treated"]
 
 GROSS = 0.5
 """Standardised difference between the arms that no lottery leaves in a table of more than a few dozen rows."""
 STOP = 0.001
+MOST_GROSS = 1
+"""Columns that may differ grossly without stopping the verdict: a second outcome does."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,19 +71,13 @@ def measure(ask: Ask) -> Measured:
     checks, cautions = _design(ask, who, reading)
     if picked:
         cautions.append(Caution("control", picked))
-    place = who.labels.index(base)
     arms = []
-    for c in compare(reading, who, Family(alpha=ask.alpha, looks="once", control=base)):
-        i = who.labels.index(c.arm)
-        effect, lift = c.difference, c.lift
-        if ask.covariates and reading.covariates:
-            one, zero = reading.moments[i], reading.moments[place]
-            labels = {"name": ask.outcome, "alpha": ask.alpha, "arm": c.arm, "control": base}
-            effect = lin_difference(one, zero, "y", list(reading.covariates), unit=effect.unit, **labels)
-            lift = lin_relative(one, zero, "y", list(reading.covariates), **labels)
+    settings = Family(alpha=ask.alpha, looks="once", control=base, group=column, source=source)
+    for c in compare(reading, who, settings):
+        i = who.labels.index(str(c.difference.arm))
         arms.append(
             Arm(
-                c.arm, base, effect, lift, who.counts[i], c.candidate.value, c.baseline.value,
+                c.arm, c.control, c.difference, c.lift, who.counts[i], c.candidate.value, c.baseline.value,
                 share=c.difference.unit == "share",
             )
         )  # fmt: skip
@@ -124,10 +121,13 @@ def _design(ask: Ask, who: Assignment, reading: Reading) -> tuple[list[Check], l
     cautions: list[Caution] = []
     if ask.shares is None and sample_ratio(sizes).p < STOP:
         # A holdout is seldom as large as the campaign: unequal arms without a plan say nothing.
-        text = " : ".join(f"{a} {count(n)}" for a, n in sizes.items())
+        text = " : ".join(f"{arm_name(a, str(ask.treatment))} {count(n)}" for a, n in sizes.items())
         checks = [Check("srm", True, None, STOP, f"{text}; the planned sizes are not known, so nothing was checked")]
         cautions.append(
-            Caution("srm", f"The arms have {text} units. If other sizes were planned, units were lost: say --shares.")
+            Caution(
+                "srm",
+                f"The arms are not of one size ({text}). If other sizes were planned, units were lost: say --shares.",
+            )
         )
     else:
         ratio, cautions = check_ratio(sizes, planned, "units")
@@ -156,7 +156,8 @@ def balance(ask: Ask, who: Assignment) -> tuple[list[Check], list[Caution]]:
         p = min(1.0, worst[0] * len(gaps))
         text = f"largest difference between the arms: `{worst[1]}`, {worst[2]:.2f} standard deviations"
         checks.append(Check("balance", p >= STOP, p, STOP, text, decides=True))
-    others = [c for c in ask.source.columns if c not in {ask.treatment, ask.outcome, *ask.covariates}]
+    # A column that is constant in an arm (opened, for those who got no mail) is an outcome, not a history.
+    others = [c for c in ask.source.columns if c not in {ask.treatment, ask.outcome, ask.time, *ask.covariates}]
     gross = []
     for name in others[:60]:
         far = [g for p, _, g in _gaps(ask.source, name, who) if p < STOP / len(others)]
@@ -165,14 +166,22 @@ def balance(ask: Ask, who: Assignment) -> tuple[list[Check], list[Caution]]:
     if not gross:
         return checks, []
     shown = listing([f"`{c}`" for c in gross[:4]] + (["…"] if len(gross) > 4 else []))
-    checks.append(Check("balance others", False, float(len(gross)), 0.0, f"differ grossly between the arms: {shown}"))
+    text = f"{shown} differ by more than half a standard deviation"
+    checks.append(
+        Check("balance others", False, float(len(gross)), float(MOST_GROSS), text, decides=len(gross) > MOST_GROSS)
+    )
     return checks, [
         Caution(
             "balance",
             f"{shown} differ grossly between the arms. If they were known before the campaign, nobody drew lots: "
-            "use --observational with --covariate for each.",
+            "use --observational with --covariate for each. If they are outcomes too, leave them out with a SELECT.",
         )
     ]
+
+
+def differs(ask: Ask, who: Assignment, name: str) -> bool:
+    """Whether a column differs between the arms by more than chance leaves: p < .001."""
+    return any(p < STOP for p, _, _ in _gaps(ask.source, name, who))
 
 
 def _gaps(source: Table, name: str, who: Assignment) -> list[tuple[float, str, float]]:
@@ -185,11 +194,10 @@ def _gaps(source: Table, name: str, who: Assignment) -> list[tuple[float, str, f
         columns = [(name, source.number(name))]
     else:
         texts = source.text(name)
-        known = [v for v in texts.tolist() if v is not None]
-        levels, counts = np.unique(np.array(known, dtype=object).astype(str), return_counts=True) if known else ([], [])
-        if not 1 < len(levels) <= 30:
+        counts = Counter(texts[[t is not None for t in texts]].tolist())
+        if not 1 < len(counts) <= 30:
             return []
-        common = [str(levels[i]) for i in np.argsort(-np.asarray(counts))[:3]]
+        common = [level for level, _ in counts.most_common(3)]
         columns = [(f"{name} = {v}", np.array([np.nan if t is None else float(t == v) for t in texts])) for v in common]
     out = []
     for label, values in columns:
@@ -202,7 +210,5 @@ def _gaps(source: Table, name: str, who: Assignment) -> list[tuple[float, str, f
             gap, se = abs(float(part.mean() - first.mean())), math.sqrt(v1 / len(part) + v0 / len(first))
             spread = math.sqrt((v1 + v0) / 2)
             if se > 0:
-                out.append((normal_p(gap / se), label, gap / spread))
-            elif gap > 0:
-                out.append((0.0, label, math.inf))
+                out.append((normal_p(gap / se), label, gap / spread if min(v1, v0) > 0 else 0.0))
     return out

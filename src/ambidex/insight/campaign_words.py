@@ -64,13 +64,7 @@ def effect_text(arm: Arm) -> str:
 def _headline(p: Paid, ask: Ask, design: Design) -> str:
     name = p.arm.arm
     if p.pays is None or p.money is None:
-        verb = {
-            "supported": "raised" if design.causal else "goes with more",
-            "refuted": "lowered" if design.causal else "goes with less",
-        }.get(p.works.outcome)
-        if verb is None:
-            return f"No clear effect of {name} on {ask.outcome}: {effect_text(p.arm)} {design.per}"
-        return f"{name} {verb} {ask.outcome}: {effect_text(p.arm)} {design.per}"
+        return _effect_title(p, ask, design)
     m = p.money
     money = f"ROI {said(m.roi, percent)}" if m.roi is not None else f"profit {said(m.profit)}"
     loss = "" if m.p_loss is None else f", chance of a loss {_chance(m.p_loss)}"
@@ -93,7 +87,10 @@ def advise(paid: Sequence[Paid], lead: Paid, ask: Ask, design: Design) -> tuple[
         costs = "--value (margin per unit of outcome) and --cost" if not ask.spent_something else "--value"
         text = f"Whether it pays depends on what one unit of `{ask.outcome}` is worth: say {costs}."
         if lead.works.outcome == "refuted":
-            return headline, Recommendation("do-not-act", f"Stop {name}: it lowers {ask.outcome}."), ()
+            stop = f"Stop {name}: it lowers {ask.outcome}."
+            if not design.causal:
+                stop = f"Do not repeat {name} without a holdout drawn by lot: {ask.outcome} was lower with it."
+            return headline, Recommendation("do-not-act", f"{stop} Where less is better, it did what it should."), ()
         action = (f"Name margin and cost: {costs}", "finance", "an hour", "the return with its range")
         return headline, Recommendation("not-enough-evidence", text), (action,)
     rest = [p for p in paid if p is not lead]

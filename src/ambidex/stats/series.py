@@ -130,7 +130,7 @@ def after_effect(
     spread = f.sigma * (f.variance + q * drift + 1 / ahead + np.einsum("gi,gij,gj->g", gap, inverse, gap))
     means = lines.mean(axis=1)
     centre = float(weight @ means)
-    se = math.sqrt(float(weight @ (spread + (means - centre) ** 2))) * scale[0]
+    se = math.sqrt(float(weight @ (spread + (means - centre) ** 2))) * float(scale[0])
     expected: Floats = (weight @ lines) * scale[0]
     value = float(y[start:].mean() - expected.mean())
     df = max(start - k - 2, 1)
