@@ -105,7 +105,10 @@ def answer_blocks(
         blocks += [Line(), *_column_table(data["columns"], verbose)]
     estimates = data.get("estimates") or []
     if estimates:
-        blocks += [Line(), *_estimate_table(estimates, verbose)]
+        blocks.append(Line())
+        if recommendation["verdict"] == "cannot-answer":
+            blocks.append(Line("as they came out; not to be used, since a check of the design failed", tone="dim"))
+        blocks += _estimate_table(estimates, verbose)
     elif data.get("numbers"):
         blocks += [Line(), Grid((), tuple(tuple(map(str, n)) for n in data["numbers"]))]
     if verbose:
@@ -144,7 +147,7 @@ def _findings(data: Mapping[str, Any], verbose: bool) -> list[Block]:
 
 
 def _estimate_table(estimates: Sequence[Mapping[str, Any]], verbose: bool) -> list[Block]:
-    shown = [e for e in estimates if verbose or e.get("adjusted") is not False]
+    shown = [e for e in estimates if verbose or (e.get("adjusted") is not False and e["kind"] != "check")]
     cut = shown if verbose else shown[:KEY_ESTIMATES]
     # How well it predicts belongs to the key numbers, wherever it stands.
     fits = [e for e in shown if e["kind"] == "fit"][:1]

@@ -169,6 +169,8 @@ def _adjusted(reading: Reading, candidate: Moments, baseline: Moments, labels: A
     covariates = list(reading.covariates)
     e = lin_difference(candidate, baseline, top, covariates, unit=unit, **names, **labels)
     lift = lin_relative(candidate, baseline, top, covariates, **names, **labels)
+    if not e.adjusted:
+        e, lift = replace(e, adjusted=None), None if lift is None else replace(lift, adjusted=None)
     return e, lift, *adjusted_levels(candidate, baseline, top, covariates, **names)
 
 

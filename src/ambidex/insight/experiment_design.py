@@ -108,15 +108,12 @@ def cautions_of(
                 "small-cells", f"{listing(small)}: fewer than 5 are expected in a cell, so p is Fisher's exact one."
             )
         )
-    unadjusted = list(dict.fromkeys(c.reading.metric.label for c in comparisons if c.difference.adjusted is False))
-    if unadjusted:
-        out.append(
-            Caution(
-                "not-adjusted",
-                f"{listing(unadjusted)}: too few units for {listing(list(asked.covariates))}, or they do not vary, so "
-                f"nothing was adjusted.",
-            )
-        )
+    plain = list(dict.fromkeys(c.reading.metric.label for c in comparisons if c.difference.adjusted is None))
+    if asked.covariates and plain:
+        named = listing([f"`{c}`" for c in asked.covariates])
+        quantiles = all(c.reading.metric.kind == "quantile" for c in comparisons if c.difference.adjusted is None)
+        why = "a quantile is not adjusted" if quantiles else f"too few units for {named}, or they do not vary"
+        out.append(Caution("not-adjusted", f"{listing(plain)} was not adjusted for {named}: {why}."))
     if asked.cluster is not None:
         out += _beside_clusters(comparisons[0], who, asked)
     for r in readings:

@@ -170,7 +170,7 @@ def _groups(source: Table, column: str) -> tuple[NDArray[np.int64], list[str]]:
             f"`{column}` has {count(len(labels))} labels, too many for groups of customers",
             where=f"{source.name}, column {column}",
             found=_some(labels),
-            do="--by a column of a few groups",
+            do="name a column of a few groups",
         )
     if len(labels) < 2:
         raise DataError(
@@ -178,7 +178,7 @@ def _groups(source: Table, column: str) -> tuple[NDArray[np.int64], list[str]]:
             f"`{column}` has one value only, so it makes no groups",
             where=f"{source.name}, column {column}",
             found=_some(labels) or "no value at all",
-            do="--by a column of several groups",
+            do="name a column of several groups",
         )
     return codes, labels
 

@@ -27,6 +27,8 @@ __all__ = ["Aged", "effect_by_age"]
 
 Floats = NDArray[np.float64]
 
+ALPHA = 0.01
+"""Of the check: it tempers a result, and asked at .05 it would temper every twentieth for nothing."""
 BINS = 8
 DAY = np.timedelta64(86_400_000_000, "us")
 
@@ -71,14 +73,14 @@ def effect_by_age(
             for m in (rows & (arm == who.labels.index(str(a))) for a in (c.difference.arm, c.difference.control))
         ]
         e = difference(
-            pair[0], pair[1], name=f"{c.reading.metric.label}: change of the effect per day", alpha=asked.alpha,
+            pair[0], pair[1], name=f"{c.reading.metric.label}: change of the effect per day", alpha=ALPHA,
             arm=c.difference.arm, control=c.difference.control, unit=_per_day(c),
             method="slope on days in each arm, clustered by unit",
         )  # fmt: skip
         slopes.append((c, e, y, rows))
     if not slopes:
         return out
-    verdicts = decide_all([Claim(measure=e.name, alpha=asked.alpha) for _, e, _, _ in slopes], [s[1] for s in slopes])
+    verdicts = decide_all([Claim(measure=e.name, alpha=ALPHA) for _, e, _, _ in slopes], [s[1] for s in slopes])
     out.estimates += [e for _, e, _, _ in slopes]
     out.verdicts += verdicts
     moving = []
@@ -91,7 +93,7 @@ def effect_by_age(
             out.cautions.append(Caution("novelty", f"{_title(c, e, since)}. The average hides which it will be."))
     p = min((e.p_value for _, e, _, _ in slopes if e.p_value is not None), default=None)
     text = f"effect against {since}: " + (", ".join(moving) + " changes" if moving else "no sign of a change")
-    out.checks.append(Check("novelty", not moving, p, asked.alpha, text))
+    out.checks.append(Check("novelty", not moving, p, ALPHA, text))
     return out
 
 
@@ -106,7 +108,7 @@ def _days(source: Table, asked: Options, who: Assignment) -> tuple[Floats, str]:
             f"`{asked.time}` holds no times",
             where=f"{source.name}, column {asked.time}",
             found=", ".join(repr(str(v)) for v in source.spelled(asked.time).drop_null()[:3].to_pylist()),
-            do="--time a column of dates or times",
+            do="name a column of dates or times",
         )
     days = np.full(source.rows, np.nan)
     several = who.unit is not None and int((who.unit >= 0).sum()) > len(np.unique(who.unit[who.unit >= 0]))

@@ -128,7 +128,7 @@ def read_options(
         raise UsageError(
             "usage.value",
             f"margin {margin:g} has one unit, and the metrics {listing([m.label for m in primary])} have several",
-            do="--margin with one --metric at a time",
+            do="ask about one metric at a time",
         )
     others = [parse_metric(source, s, option="secondary") for s in _several(secondary, "secondary")]
     guards = [parse_guardrail(source, s) for s in _several(guardrail, "guardrail")]
@@ -205,7 +205,7 @@ def _check_roles(o: Options) -> None:
         raise UsageError(
             "usage.value",
             f"cluster and unit are both `{o.unit}`; a cluster holds several units",
-            do=f"--unit {o.unit} alone brings its rows together",
+            do="leave --cluster out: --unit alone brings the rows together",
         )
     if o.cluster == o.group:
         raise UsageError("usage.value", f"`{o.group}` cannot be the arms and the clusters at once")
@@ -222,7 +222,7 @@ def _check_roles(o: Options) -> None:
                 raise UsageError(
                     "usage.value",
                     f"`{column}` cannot be given as --{option}: it {what}",
-                    do=f"--{option} a column that was known before the start",
+                    do="name a column that was known before the start",
                 )
     if o.exposure == o.group:
         raise UsageError("usage.value", f"`{o.group}` cannot be the arms and the exposure at once")
