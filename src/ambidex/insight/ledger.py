@@ -55,6 +55,8 @@ def open_ledger(
         options = record.get("options") or {}
         if answer.get("verb") != "experiment" or not kept or options.get("group") != str(group):
             continue
+        if (answer.get("recommendation") or {}).get("verdict") == "cannot-answer":
+            continue  # no verdict was given, so no alpha was spent
         if options.get("unit") != (None if unit is None else str(unit)) or not specs & set(options.get("metric") or ()):
             continue
         if same(kept, mine):

@@ -112,11 +112,9 @@ def plan(
     return answer_of(design, asked, source, {**said, "shares": asked.shares, "out": out})
 
 
-def _history(table: Table, asked: Asked) -> History | None:
+def _history(table: Table, asked: Asked) -> History:
     if asked.metric is None:
-        if asked.baseline is None and asked.sd is None:
-            raise UsageError("usage.option", "plan needs the metric to read from the table", do="--metric COLUMN")
-        return None
+        raise UsageError("usage.option", "plan needs the metric to read from the table", do="--metric COLUMN")
     return _read(table, asked.metric, asked)
 
 

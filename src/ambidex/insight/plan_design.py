@@ -121,7 +121,8 @@ def factors_of(asked: Asked, history: History | None) -> tuple[Factor, ...]:
     if r2 is not None:
         out.append(Factor("covariates", 1 - r2, f"1 − {r2:.3g}: what the covariates explain"))
     if asked.looks > 1:
-        grown = inflation(asked.looks, asked.alpha / (asked.arms - 1), asked.power)
+        power = 1 - (1 - asked.power) / (1 + len(asked.guardrail))
+        grown = inflation(asked.looks, asked.alpha / (asked.arms - 1), power)
         out.append(Factor("looks", grown, f"{plural(asked.looks, 'look')} at equal steps, Lan-DeMets"))
     if asked.shares is not None:
         out += _unequal(asked)

@@ -132,7 +132,7 @@ def _check_together(a: Asked, *, table: bool) -> None:
         )  # fmt: skip
     if not table:
         for name in ("cluster", "time"):
-            if getattr(a, name) is not None:
+            if getattr(a, name) is not None and (name == "time" or a.icc is None):
                 raise UsageError("usage.option", f"--{name} names a column, and no table was given",
                                  do=f"--table TABLE --{name} {getattr(a, name)}")  # fmt: skip
     if (a.icc is None) != (a.cluster_size is None) and a.cluster is None:

@@ -226,6 +226,9 @@ def _cautions(
         out.append(Caution("days", f"{count(days)} days is long: the season changes and units are counted twice. "
                                    "Look for a larger effect, a steadier metric or covariates."))  # fmt: skip
     out += _cluster_caution(design, asked, n)
+    if asked.covariate and not any(f.name == "covariates" for f in design.factors):
+        out.append(Caution("covariates", f"What {listing(list(asked.covariate))} will explain is not known without a "
+                                         "table or --r2, so nothing was taken off for it."))  # fmt: skip
     if led_by:
         out.append(Caution("guardrail", f"The guardrail {led_by} needs the most units; {say.name} alone needs "
                                         f"{units_text(design.units(design.effect or 1))} per arm."))  # fmt: skip

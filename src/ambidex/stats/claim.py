@@ -171,6 +171,12 @@ def _two_sided(claim: Claim) -> float:
 
 def _smallest_alpha(claim: Claim, estimate: Estimate) -> float:
     """Smallest alpha at which the claim leaves *open*: the p-value of the claim, by bisection."""
+    if (law := estimate.law) is not None and law.looks:  # one look's alpha, then what all looks make of it
+        from ambidex.stats.sequential import planned_p
+
+        alone = replace(estimate, law=replace(law, looks=(), final=False))
+        one = _two_sided(replace(claim, alpha=min(_smallest_alpha(replace(claim, looks="once"), alone), 1 - 1e-9)))
+        return min(planned_p(law.looks, one / law.among, final=law.final) * law.among / (3 - claim.sides), 1.0)
 
     def settled(alpha: float) -> bool:
         return decide(replace(claim, alpha=alpha), estimate).outcome != "open"

@@ -34,11 +34,17 @@ __all__ = [
 Floats = NDArray[np.float64]
 
 MOST_LOOKS = 1000
-REACH = 9.0
+REACH = 8.0
 """Where nothing stops a path, it is followed as far as this many standard deviations."""
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)
-"""Of one panel; a panel is at most two steps' standard deviations wide, where 16 nodes are exact to 1e-13."""
+"""Of one panel; a panel is at most three of the smaller step's standard deviations wide."""
+
+SMALLEST_P = 1e-15
+"""p-values below this are taken as this before they are spread over looks."""
+
+EVEN = 0.001
+"""z(1-α/2) of the largest alpha that is tried, .9992."""
 
 LEAST = 1e-290
 """Error rates below this are taken as this."""
@@ -205,14 +211,21 @@ def planned_p(times: Sequence[float], p_value: float, *, final: bool = False) ->
     >>> round(planned_p((0.5, 1.0), 0.049), 3), planned_p((0.2,), 0.5)
     (0.05, 1.0)
     """
-    low, high = math.log(LEAST), math.log(0.999)
-    if nominal_alpha(times, math.exp(high), final=final) < p_value:
+    from scipy import optimize, special
+
+    when = _checked(times)
+    z = -float(special.ndtri(min(max(p_value, SMALLEST_P), 1.0) / 2))
+
+    def over(overall: float) -> float:
+        """How far the bound at alpha = 2(1 - Φ(overall)) lies beyond z; on this scale it is nearly straight."""
+        return min(_spending_bounds(when, 2 * float(special.ndtr(-overall)), final)[-1], 99.0) - z
+
+    if len(when) == 1 and (final or when[0] >= 1):
+        return p_value
+    if z <= EVEN or over(EVEN) >= 0:
         return 1.0
-    for _ in range(40):
-        middle = (low + high) / 2
-        out = nominal_alpha(times, math.exp(middle), final=final) >= p_value
-        low, high = (low, middle) if out else (middle, high)
-    return math.exp(high)
+    found = z if over(z) <= 0 else optimize.brentq(over, EVEN, z, xtol=1e-5)
+    return max(min(2 * float(special.ndtr(-found)), 1.0), p_value)
 
 
 @lru_cache(maxsize=256)
@@ -266,7 +279,7 @@ class _Path:
         low, high = -edge, edge
         if bound > REACH:
             low, high = low + min(drift, 0) * time, high + max(drift, 0) * time
-        panels = min(max(math.ceil((high - low) / (2 * math.sqrt(least))), 4), 400)
+        panels = min(max(math.ceil((high - low) / (3 * math.sqrt(least))), 4), 400)
         ends = np.linspace(low, high, panels + 1)
         half = (ends[1:] - ends[:-1])[:, None] / 2
         x = ((ends[1:] + ends[:-1])[:, None] / 2 + half * NODES).ravel()
@@ -291,13 +304,21 @@ def _spending_bounds(times: tuple[float, ...], alpha: float, final: bool) -> tup
 
 def _bound(path: _Path, time: float, tail: float) -> float:
     """The bound beyond which ``tail`` of the paths lie on each side."""
+    from scipy import optimize, special
+
     if tail <= LEAST:
         return math.inf
-    low, high = 0.0, 40.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if path.beyond(middle, time)[0] > tail else (low, middle)
-    return high
+
+    middle = path.x / math.sqrt(time - path.time)
+    scale = math.sqrt(time / (time - path.time))
+
+    def excess(bound: float) -> float:
+        return math.log(max(float(path.mass @ special.ndtr(middle - bound * scale)), 1e-320)) - wanted
+
+    wanted = math.log(tail)
+    if excess(0.0) <= 0:
+        return 0.0
+    return float(optimize.brentq(excess, 0.0, 40.0, xtol=1e-11))
 
 
 def _root(excess: Callable[[float], float], low: float = 0.1, high: float = 10.0) -> float:
