@@ -188,7 +188,7 @@ class _Job:
             found = self.rows(f"SELECT {asked} FROM {self.relation}")[0]
             for i, p in enumerate(parts):
                 out[p.key] = replace(out[p.key], most_rows=found[f"m{i}"] or 0, infinite=found[f"s{i}"] or 0)
-        return {p.key: self._tails_found(p, out[p.key], look) for p in parts}
+        return self._tails_found(parts, out, look)
 
     def _look(self, parts: Sequence[Part]) -> dict[str, dict[str, Any]]:
         """Shifts and tail bounds from a sample."""
@@ -209,14 +209,21 @@ class _Job:
             values = found.column(i).drop_null().to_numpy()
             values = values[np.isfinite(values)]
             if not len(values):
-                out[e] = {"shift": 0.0, "top": np.inf, "low": -np.inf, "tied": False}
+                out[e] = {"shift": 0.0, "top": np.inf, "low": -np.inf, "tied": False, "below": False}
                 continue
             shift = float(values[0] + (values - values[0]).mean()) if np.ptp(values) else float(values[0])
             if (values == np.trunc(values)).all():
                 shift = float(round(shift))  # sums of whole numbers stay exact
             low, top = np.quantile(values, TAILS, method="lower")
+            below = bool(values.min() < 0)
             tied = max(float((values == bound).mean()) for bound in (low, top)) > TIED
-            out[e] = {"shift": shift, "top": float(top), "low": float(low), "tied": tied}
+            out[e] = {
+                "shift": shift,
+                "top": float(top),
+                "low": float(low),
+                "tied": tied,
+                "below": bool(values.min() < 0),
+            }
         return out
 
     def _pass(
@@ -264,24 +271,31 @@ class _Job:
         again = self._pass(list(far.values()), look, careful=True)[0]
         return {k: replace(v, top=out[k].top, low=out[k].low) for k, v in again.items()}
 
-    def _tails_found(self, part: Part, summed: Summed, look: dict[str, dict[str, Any]]) -> Summed:
-        """The part with tails that reach as far in as the quantiles do; another pass where the sample misled."""
-        if not part.tails or summed.infinite:
-            return replace(summed, top=None, low=None)
-        n = sum(m.n for m in summed.moments)
-        need = n - int(np.floor((n - 1) * 0.999))  # order statistics from the top
-        short_top = summed.top is None or len(summed.top.values) + summed.top.at < need
-        short_low = summed.least < 0 and (summed.low is None or len(summed.low.values) + summed.low.at < need)
-        if n and (short_top or short_low):
-            e = next(iter(self.expressions[part.key].values()))
-            low, top = self.connection.sql(
-                f"SELECT approx_quantile({_finite(e)}, [{TAILS[0]}, {TAILS[1]}]) AS q FROM {self.relation} "
-                f"WHERE {self.value} IS NOT NULL"
-            ).fetchall()[0][0]
-            look[e] = {**look[e], "top": float(top), "low": float(low), "tied": True}
-            again = self._pass([part], look, careful=True)[0][part.key]
-            summed = replace(summed, top=again.top, low=again.low)
-        return summed if summed.least < 0 else replace(summed, low=None)
+    def _tails_found(
+        self, parts: Sequence[Part], out: dict[str, Summed], look: dict[str, dict[str, Any]]
+    ) -> dict[str, Summed]:
+        """Tails that reach as far in as the quantiles do; by another pass where the sample misled."""
+        short = []
+        for p in parts:
+            summed = out[p.key]
+            n = sum(m.n for m in summed.moments)
+            if not p.tails or summed.infinite or not n:
+                out[p.key] = replace(summed, top=None, low=None)
+                continue
+            need = n - int(np.floor((n - 1) * 0.999))  # order statistics from the end
+            ends = [summed.top, *([summed.low] if summed.least < 0 else [])]
+            if any(tail is None or len(tail.values) + tail.at < need for tail in ends):
+                short.append(p)
+        if short:
+            firsts = {p.key: next(iter(self.expressions[p.key].values())) for p in short}
+            asked = ", ".join(f"approx_quantile({_finite(e)}, [{TAILS[0]}, {TAILS[1]}])" for e in firsts.values())
+            found = self.connection.sql(f"SELECT {asked} FROM {self.relation}").fetchall()[0]
+            for (low, top), e in zip(found, firsts.values(), strict=True):
+                look[e] = {**look[e], "top": float(top), "low": float(low), "tied": True, "below": True}
+            again = self._pass(short, look, careful=True)[0]
+            for p in short:
+                out[p.key] = replace(out[p.key], top=again[p.key].top, low=again[p.key].low)
+        return {p.key: out[p.key] if out[p.key].least < 0 else replace(out[p.key], low=None) for p in parts}
 
 
 class _Statement:
@@ -354,7 +368,7 @@ class _Statement:
         out = []
         for side, sign in (("top", ">"), ("low", "<")):
             bound = self.look[e][side]
-            if not np.isfinite(bound) or (side == "low" and bound >= 0):
+            if not np.isfinite(bound) or (side == "low" and not self.look[e]["below"]):
                 continue
             at = real(bound - shift)
             if self.look[e]["tied"]:

@@ -158,17 +158,24 @@ class ParquetColumns:
         for file in self.files:
             file.verify()
 
+    @cached_property
+    def _groups(self) -> list[tuple[Path, int]]:
+        """Row groups of the files."""
+        import pyarrow.parquet as pq
+
+        groups: list[tuple[Path, int]] = []
+        for path in self.paths:
+            with pq.ParquetFile(path) as file:
+                groups += [(path, i) for i in range(file.metadata.num_row_groups)]
+        return groups
+
     def sample(self, names: Sequence[str], *, places: int = 8, rows: int = 4096) -> pa.Table:
         """Some rows from places spread over the files: what the columns are like, nothing more."""
         import pyarrow.parquet as pq
 
         if self.conditions:
             return self.select(list(names)).slice(0, places * rows)
-        groups = []
-        for path in self.paths:
-            with pq.ParquetFile(path) as file:
-                groups += [(path, i) for i in range(file.metadata.num_row_groups)]
-        chosen = [groups[i] for i in np.unique(np.linspace(0, len(groups) - 1, places).astype(int))]
+        chosen = [self._groups[i] for i in np.unique(np.linspace(0, len(self._groups) - 1, places).astype(int))]
         parts = []
         for path, group in chosen:
             with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 16) as file:

@@ -176,7 +176,7 @@ def levels_of(table: Table, column: str, *, most: int | None = None) -> list[str
 
 def yes_no_levels(table: Table, column: str) -> dict[Any, float] | None:
     """What each value of a column of yes and no means, without reading the column; None if it says something else."""
-    seen = spell(table.arrow.sample([column]).column(0)).unique().drop_null().to_pylist()
+    seen = spell(table.arrow.sample([column], places=1, rows=256).column(0)).unique().drop_null().to_pylist()
     if len(seen) > WORDS or (seen and _meaning(seen) is None):
         return None
     raw = table.arrow.different(column, WORDS)
