@@ -31,6 +31,12 @@ SKEWED = 2.0
 LEVELS = 30
 SAMPLE = {"medoids": 1_500, "hdbscan": 5_000}
 POINTS = (0.2, 0.4, 0.6, 0.8)
+FEATURES = {
+    "recency": ("long away", "recent"), "frequency": ("frequent", "rare"), "money": ("high spend", "low spend"),
+    "tenure": ("old customers", "new customers"), "breadth": ("wide range", "narrow range"),
+}  # fmt: skip
+"""Words for much and little of what is counted on an order log."""
+
 TIER_NAMES = {
     2: ("Best", "Others"),
     3: ("Best", "Middle", "Lowest"),
@@ -200,7 +206,8 @@ def _names(groups: list[dict[str, Any]], whole: list[dict[str, Any]], inputs: Se
                 marks.append((3 * gain, f"{given['column']} {level}"))
             else:
                 away = (own["mean"] - all_["mean"]) / math.sqrt(max(all_["variance"], 1e-300))
-                marks.append((abs(away), f"{'high' if away > 0 else 'low'} {given['column']}"))
+                much, little = FEATURES.get(given["column"], (f"high {given['column']}", f"low {given['column']}"))
+                marks.append((abs(away), much if away > 0 else little))
         ranked.append([text for size, text in sorted(marks, key=lambda m: -m[0]) if size > 0.3] or ["average"])
     for width in (2, 3, 1):
         names = [", ".join(r[:width]) for r in ranked]

@@ -119,7 +119,7 @@ def segments(
     listed = _listed(shipped, today, rules, board, bought) if shown else []
     if path is not None:
         _write(path, rows, unit, [shipped.names[g] for g in today] if shown else ["all"] * len(today))
-    story = say.Story(rows, tries, shipped, board, gains, ladder, verdict, listed, rules, bought, explicit=bool(chosen))
+    story = say.Story(rows, tries, shipped, board, gains, ladder, verdict, listed, rules, bought, k=k)
     options = {
         "unit": unit, "time": time, "value": value, "approach": ",".join(chosen) or None, "k": k,
         "scale": None if scale == "auto" else scale,
@@ -221,8 +221,18 @@ def _board(rows: Rows, tries: list[Tried], seed: int) -> Board | None:
     known = rows.known
     return between(
         rows.value[known], {t.approach: t.labels[known] for t in first}, {t.approach: t.names for t in first},
-        what=rows.what, unit="", seed=seed, ordered=("rfm", "tiers") if rows.log is not None else (),
+        what=rows.what, unit="", seed=seed, ends={t.approach: _ends(rows, t) for t in first},
     )  # fmt: skip
+
+
+def _ends(rows: Rows, tried: Tried) -> tuple[int, int]:
+    """The segments that spent most and least up to half time: named before what comes after is looked at."""
+    if tried.approach in ("rfm", "tiers") or rows.log is None:
+        return 0, tried.k - 1
+    past = rows.columns.get("money", rows.columns.get("frequency", next(iter(rows.columns.values()))))
+    sums = np.bincount(tried.labels, weights=past, minlength=tried.k)
+    means = sums / np.maximum(np.bincount(tried.labels, minlength=tried.k), 1)
+    return int(means.argmax()), int(means.argmin())
 
 
 def _gains(board: Board | None) -> dict[str, Verdict]:
@@ -268,10 +278,10 @@ def _ship(
     rows: Rows, tries: list[Tried], board: Board | None, gains: dict[str, Verdict], *, explicit: bool,
     together: Verdict | None,
 ) -> Tried:  # fmt: skip
-    """The approach that is shown: what is not better than plain tiers is not shipped."""
+    """The approach that is shown: what is not better than plain tiers, or does not come again, is not shipped."""
     by = {t.approach: t for t in tries}
     if rows.log is not None and board is not None:
-        better = [w for w, v in gains.items() if v.outcome == "supported"]
+        better = [w for w, v in gains.items() if v.outcome == "supported" and by[w].stable.outcome == "supported"]
         if better:
             return by[max(better, key=lambda w: board.explained[w].value)]
         return by[next(iter(board.explained))]
@@ -312,7 +322,7 @@ def _listed(
             figures = coming.to_dict()
             row |= {"ahead": figures["value"], "ahead_low": figures["low"], "ahead_high": figures["high"]}
         out.append(row)
-    return out
+    return sorted(out, key=lambda r: -r["value"] if r["value"] is not None else 0.0)
 
 
 def _estimates(

@@ -88,7 +88,10 @@ def buying(log: OrderLog, labels: Ints, names: list[str]) -> Buying:
         weeks, x[old], tx[old], t[old], name=f"order days in the {weeks:.0f} weeks after {log.middle}"
     )
     estimates = [replace(e, name=f"BG/NBD {e.name}") for e in first.estimates()]
-    surplus = replace(expected, name="forecast less seen", value=expected.value - seen, law=normal())
+    surplus = replace(
+        expected, name="forecast less seen", value=expected.value - seen, low=expected.low - seen,
+        high=expected.high - seen, law=normal() if expected.law is not None else None,
+    )  # fmt: skip
     verdict = decide(Claim(measure="forecast order days less those seen", relation="above", margin=0.0), surplus)
     notes: list[tuple[str, str]] = []
     if verdict.outcome != "open" and seen:

@@ -31,7 +31,8 @@ SEARCHES = ("kmeans", "mixture", "hdbscan")
 """Approaches whose groups can be put to the dip: they look for clusters among numbers. The others cut or count."""
 
 MOST_K = 6
-DEFAULT_K = {"rfm": 4, "tiers": 4, "medoids": 3, "classes": 2, "hdbscan": 2}
+CUT = 4
+DEFAULT_K = {"rfm": CUT, "tiers": CUT, "medoids": 3, "classes": 2, "hdbscan": 2}
 TESTED, COUNTED, AGAIN = 4_000, 2_000, 1_500
 """Rows, at most, on which separation, the number of groups and stability are measured."""
 
@@ -103,7 +104,7 @@ def try_approach(rows: Rows, approach: str, *, k: int | None, scale: str, seed: 
 
     Existence comes first: for each number of groups, fit on half of the rows, assign the other half, and dip every
     pair along the line of its centres. Where several numbers pass, gap (k-means) or BIC (mixture) chooses among
-    them. Where none passes they only say how finely to cut, and the groups are slices.
+    them. Where none passes the groups are slices, as many as there are tiers.
 
     Args:
         rows: What is grouped.
@@ -166,7 +167,8 @@ def _search(
             table.setdefault(many, {"k": many})["bic"] = round(value, 1)
     for row in table.values():
         row["chosen_by_index"] = row["k"] == says
-    chosen = k if k is not None else says if says in passed else max(passed) if passed else max(2, says)
+    # Where nothing is apart, the cloud is cut as finely as the tiers are, so that no approach wins by cutting finer.
+    chosen = k if k is not None else says if says in passed else max(passed) if passed else min(CUT, most)
     return chosen, [table[m] for m in sorted(table)], chosen in passed, claims.get(chosen)
 
 

@@ -35,7 +35,7 @@ class Story:
     listed: list[dict[str, Any]]
     rules: list[Rule]
     bought: Buying | None
-    explicit: bool
+    k: int | None
 
     @property
     def noun(self) -> str:
@@ -77,22 +77,26 @@ def headline(story: Story) -> str:
             f"There are {shipped.k} types of {story.noun}: {listing(shipped.names)}. They stay apart on rows not used."
         )
     if story.verdict == "tiers":
-        why = _top_against_bottom(story)
-        return f"The {n} form one ladder without steps, so these are tiers, not types{why}."
+        if story.k is not None:
+            return f"Cut into {shipped.k}, the {n} show no gap between every two: these are tiers, not types{_ends(story)}."
+        return f"The {n} form one ladder without steps: these are tiers, not types{_ends(story)}."
     if story.listed:
         return f"No segments exist among the {n}: the {shipped.k} groups below are slices of one cloud."
     return f"No segments exist among the {n}: no groups stand apart, and no common ladder runs through the columns."
 
 
-def _top_against_bottom(story: Story) -> str:
-    if story.board is None or len(story.listed) < 2:
-        return ""
+def _ends(story: Story) -> str:
+    """What the segments at both ends are worth."""
     worth = [s for s in story.listed if s["value"] is not None]
     if len(worth) < 2:
         return ""
-    top, bottom = max(worth, key=lambda s: s["value"]), min(worth, key=lambda s: s["value"])
-    what = f"money {story.later}" if story.rows.log is not None else story.rows.what
-    return f"; {top['name']} average {number(top['value'])} {what}, {bottom['name']} {number(bottom['value'])}"
+    top, bottom = worth[0], worth[-1]
+    if story.rows.log is not None:
+        when = f"after {story.rows.log.middle}"
+        return (
+            f". “{top['name']}” spent {number(top['value'])} each {when}, “{bottom['name']}” {number(bottom['value'])}"
+        )
+    return f". Mean {story.rows.what}: “{top['name']}” {number(top['value'])}, “{bottom['name']}” {number(bottom['value'])}"
 
 
 def strength(story: Story) -> Strength:
@@ -158,6 +162,7 @@ def _existence(story: Story) -> Finding:
     searched = [t for t in story.tries if t.valley is not None]
     found = [t for t in searched if t.types]
     n = story.shipped.k
+    said = [t.label for t in found]
     if story.verdict == "types":
         title = f"The {n} segments are apart: between each two of them there are few {story.noun}s"
         text = (
@@ -165,9 +170,8 @@ def _existence(story: Story) -> Finding:
             "peaks. They come back when the rows are drawn again."
         )
     elif found:
-        title = (
-            f"{listing([t.label for t in found])} finds groups that are apart, but they tell no more than plain tiers"
-        )
+        finds = "finds" if len(said) == 1 else "find"
+        title = f"{listing(said)} {finds} groups that are apart; they tell no more than plain tiers"
         text = f"{_groups(found)} stay apart on rows not used. {story.shipped.label} are shown: nothing beat them."
     elif searched:
         title = f"No groups stand apart: between any groups that are drawn, {story.noun}s lie as close as anywhere"
@@ -182,7 +186,7 @@ def _existence(story: Story) -> Finding:
         title=title, text=text, strength="strong" if searched else "weak",
         so_what="Types can be told stories about; tiers only say more or less." if story.verdict != "none" else
         "A plan for segments would be a plan for noise.",
-        how_sure="Split-half dip test of each pair of groups, on rows that took no part in drawing them; then stability.",
+        how_sure="Split-half dip test of each pair of groups, on rows that did not draw them; then stability.",
     )  # fmt: skip
 
 
@@ -197,20 +201,21 @@ def _worth(story: Story) -> Finding:
     rows = tuple(
         {"label": s["name"], "value": s["value"], "low": s["low"], "high": s["high"], "n": s["size"]} for s in worth
     )
-    title = f"{top['name']}: {number(top['value'])} a {story.noun}; {bottom['name']}: {number(bottom['value'])}"
-    text = f"Mean {what} of each segment. {top['name']} are {share(top['share'])} of the {story.noun}s today."
+    title = f"“{top['name']}”: {number(top['value'])} a {story.noun}; “{bottom['name']}”: {number(bottom['value'])}"
+    text = f"Mean {what} of each segment. “{top['name']}” is {share(top['share'])} of the {story.noun}s today."
     if story.rows.log is not None:
         text += " Segments were drawn on what was known before that day."
     return Finding(
         title=title, text=text, strength="strong" if story.rows.log is not None else "some",
-        so_what=f"An effort that keeps one of the {top['name']} is worth more than one for the others.",
+        so_what=f"Keeping one of “{top['name']}” is worth more than keeping one of the others.",
         how_sure=f"Bootstrap intervals by {story.noun}; " + (
             "measured on days that drew no segment." if story.rows.log is not None else
             f"{story.rows.what} took no part in drawing the segments, but it is of the same time."
         ),
         figure=Figure(
             form="interval-dots", title=f"Mean {what}", subtitle=f"a {story.noun}, with 95% intervals", unit="",
-            rows=rows, sentence="; ".join(f"{s['name']} {number(s['value'])} ({span(s['low'], s['high'])})" for s in worth),
+            rows=rows,
+            sentence="; ".join(f"{s['name']} {number(s['value'])} ({span(s['low'], s['high'])})" for s in worth),
         ),
     )  # fmt: skip
 
@@ -242,7 +247,8 @@ def _side_by_side(story: Story) -> Finding:
     better = [w for w, v in story.gains.items() if v.outcome == "supported"]
     label = {t.approach: t.label for t in story.tries}
     if better:
-        title = f"{listing([label[w] for w in better])} tells more of {_value_words(story)} than {label[first]}"
+        tells = "tells" if len(better) == 1 else "tell"
+        title = f"{listing([label[w] for w in better])} {tells} more of {_value_words(story)} than {label[first]}"
     else:
         title = f"Nothing beats {label[first]} on {_value_words(story)}"
     ordered = [story.board.explained[b["approach"]] for b in board]
@@ -299,7 +305,7 @@ def actions(story: Story) -> tuple[tuple[str, str, str, str], ...]:
         )
     best = story.listed[0]["name"] if story.listed else "the top tier"
     return (
-        (f"Serve {best} first; set spending limits by tier", "Marketing", "days", "money where it returns"),
+        (f"Serve “{best}” first; set spending limits by tier", "Marketing", "days", "money where it returns"),
         ("Test against a random holdout inside each tier", "Marketing", "weeks", "what it changes"),
     )
 
@@ -370,7 +376,8 @@ def scoreboard(story: Story) -> list[dict[str, Any]]:
         row: dict[str, Any] = {"approach": way, "label": t.label, "k": t.k, "shown": t is story.shipped}
         if story.board is not None:
             e = story.board.explained[way].to_dict()
-            top = max(story.board.means[way], key=lambda m: m.value if math.isfinite(m.value) else -math.inf).to_dict()
+            means = [m for m in story.board.means[way] if math.isfinite(m.value)]
+            top = max(means, key=lambda m: m.value).to_dict()
             row |= {"eta2": e["value"], "eta2_low": e["low"], "eta2_high": e["high"]}
             row |= {"top_value": top["value"], "top_low": top["low"], "top_high": top["high"]}
             gain = story.gains.get(way)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,7 @@ class Board:
         explained: For each way the share of variance between groups (η²).
         means: For each way the mean of each group.
         gains: For each way but the first its η² less the first one's, by name.
-        spread: For each way the mean of its highest group less that of its lowest.
+        spread: For each way the mean of one group less that of another, named beforehand.
     """
 
     explained: dict[str, Estimate]
@@ -38,7 +38,7 @@ class Board:
 
 def between(
     value: Floats, ways: Mapping[str, Ints], names: Mapping[str, Sequence[str]], *, what: str, unit: str, seed: int,
-    draws: int = 500, ordered: Sequence[str] = (),
+    draws: int = 500, ends: Mapping[str, tuple[int, int]] = {},
 ) -> Board:  # fmt: skip
     """Measure groups on a value that took no part in drawing them.
 
@@ -50,8 +50,8 @@ def between(
         unit: Its unit.
         seed: Of the bootstrap by rows; all ways are measured on the same samples.
         draws: Samples.
-        ordered: Ways whose groups are in order beforehand; in the others the highest and lowest are picked from
-            what was seen, and the bounds of their difference allow for every pair.
+        ends: For each way the groups, named beforehand, whose difference ``spread`` measures; first and last if not
+            said. Picked from what was seen, they would differ by chance.
     """
     rng = np.random.default_rng(seed)
     n = len(value)
@@ -81,14 +81,11 @@ def between(
             )
             for g, name in enumerate(names[w])
         ]
-        top, bottom = (0, counts[w] - 1) if w in ordered else (int(np.nanargmax(point)), int(np.nanargmin(point)))
+        top, bottom = ends.get(w, (0, counts[w] - 1))
         spread[w] = _estimate(
             f"{what}, {names[w][top]} less {names[w][bottom]}", "difference", float(point[top] - point[bottom]),
             each[:, top] - each[:, bottom], n, unit, "bootstrap by row",
         )  # fmt: skip
-        pairs = counts[w] * (counts[w] - 1) // 2
-        if w not in ordered and pairs > 1 and (law := spread[w].law) is not None:
-            spread[w] = replace(spread[w], law=replace(law, among=pairs)).at(0.05)
     first = next(iter(ways))
     for w in ways:
         if w != first:

@@ -32,8 +32,9 @@ class BgNbd:
         r, alpha: Shape and rate (weeks) of the gamma law of the customers' buying rates.
         a, b: Of the beta law of their chances to leave after an order.
         log_likelihood: In nats.
-        covariance: Of (ln r, ln alpha, ln a, ln b), shape (4, 4); NaN where the surface is flat.
+        covariance: Of (ln r, ln alpha, ln a, ln b), shape (4, 4), without the directions in which the surface is flat.
         n: Customers.
+        loose: Parameters that such a direction moves: the data do not hold them.
     """
 
     r: float
@@ -43,6 +44,7 @@ class BgNbd:
     log_likelihood: float
     covariance: Floats
     n: int
+    loose: tuple[bool, ...] = (False,) * 4
 
     @property
     def parameters(self) -> tuple[float, float, float, float]:
@@ -50,7 +52,7 @@ class BgNbd:
 
     def estimates(self) -> list[Estimate]:
         """The four parameters with intervals from the curvature of the log-likelihood in their logarithms."""
-        return _parameters(["r", "alpha", "a", "b"], self.parameters, self.covariance, self.n, "BG/NBD")
+        return _parameters(["r", "alpha", "a", "b"], self.parameters, self.covariance, self.loose, self.n, "BG/NBD")
 
     def expected(self, weeks: float, x: Floats, tx: Floats, t: Floats) -> Floats:
         """Expected order days in the next ``weeks`` of customers with x, tx, T so far (equation 10). Shape (n,).
@@ -107,6 +109,7 @@ class GammaGamma:
     log_likelihood: float
     covariance: Floats
     n: int
+    loose: tuple[bool, ...] = (False,) * 3
 
     @property
     def parameters(self) -> tuple[float, float, float]:
@@ -119,7 +122,7 @@ class GammaGamma:
 
     def estimates(self) -> list[Estimate]:
         """The three parameters with intervals."""
-        return _parameters(["p", "q", "v"], self.parameters, self.covariance, self.n, "gamma-gamma")
+        return _parameters(["p", "q", "v"], self.parameters, self.covariance, self.loose, self.n, "gamma-gamma")
 
     def expected(self, x: Floats, z: Floats) -> Floats:
         """Expected mean value of a customer with x repeat days at mean value z; x = 0 gives the mean. Shape (n,)."""
@@ -155,7 +158,8 @@ def fit_bgnbd(x: npt.ArrayLike, tx: npt.ArrayLike, t: npt.ArrayLike) -> BgNbd:
     shift = np.array([0.0, math.log(scale), 0.0, 0.0])
     likelihood = float(_bgnbd(np.exp(theta + shift), *rows) @ counts)
     r, alpha, a, b = np.exp(theta + shift).tolist()
-    return BgNbd(r, alpha, a, b, likelihood, _inverse(hessian * len(x)), len(x))
+    covariance, loose = _inverse(hessian * len(x))
+    return BgNbd(r, alpha, a, b, likelihood, covariance, len(x), loose)
 
 
 def fit_gamma_gamma(x: npt.ArrayLike, z: npt.ArrayLike) -> GammaGamma:
@@ -183,7 +187,8 @@ def fit_gamma_gamma(x: npt.ArrayLike, z: npt.ArrayLike) -> GammaGamma:
     shift = np.array([0.0, 0.0, math.log(scale)])
     p, q, v = np.exp(theta + shift).tolist()
     likelihood = float(_gamma_gamma(np.exp(theta + shift), x, z).sum())
-    return GammaGamma(p, q, v, likelihood, _inverse(hessian * len(x)), len(x))
+    covariance, loose = _inverse(hessian * len(x))
+    return GammaGamma(p, q, v, likelihood, covariance, len(x), loose)
 
 
 def customer_value(
@@ -194,13 +199,16 @@ def customer_value(
     The interval is for the mean of such customers: the parameters' error (delta method, the two models apart)
     and the spread of the expectations among them.
     """
-    each = orders.expected(weeks, x, tx, t) * values.expected(x, z)
+    coming, worth = orders.expected(weeks, x, tx, t), values.expected(x, z)
+    each = coming * worth
+    rows, back, _ = _alike(x, tx, t)
+    weights = np.bincount(back, weights=worth)
 
     def by_orders(theta: Floats) -> float:
-        return float((_expected(np.exp(theta), weeks, x, tx, t) * values.expected(x, z)).mean())
+        return float(_expected(np.exp(theta), weeks, *rows) @ weights) / len(x)
 
     def by_values(theta: Floats) -> float:
-        return float((orders.expected(weeks, x, tx, t) * _expected_value(np.exp(theta), x, z)).mean())
+        return float((coming * _expected_value(np.exp(theta), x, z)).mean())
 
     one = _gradient(by_orders, np.log(orders.parameters))
     two = _gradient(by_values, np.log(values.parameters))
@@ -314,12 +322,15 @@ def _minimise(loss: Callable[[Floats], float], begin: Floats) -> tuple[Floats, F
     return theta, hessian
 
 
-def _inverse(hessian: Floats) -> Floats:
-    try:
-        covariance: Any = np.linalg.inv(hessian)
-    except np.linalg.LinAlgError:
-        return np.full(hessian.shape, np.nan)
-    return covariance if (np.diag(covariance) > 0).all() else np.full(hessian.shape, np.nan)
+def _inverse(hessian: Floats) -> tuple[Floats, tuple[bool, ...]]:
+    """Covariance from the curvature. A direction without curvature (less than one unit of log-likelihood for a factor
+    of e) is left out: what is forecast does not move along it; parameters that do are named."""
+    curvature, directions = np.linalg.eigh((hessian + hessian.T) / 2)
+    held = curvature > 1.0
+    loose = (np.abs(directions[:, ~held]) > 0.3).any(axis=1)
+    kept = directions[:, held]
+    covariance: Floats = (kept / curvature[held]) @ kept.T
+    return covariance, tuple(bool(v) for v in loose)
 
 
 def _gradient(function: Callable[[Floats], float], theta: Floats) -> Floats:
@@ -328,12 +339,14 @@ def _gradient(function: Callable[[Floats], float], theta: Floats) -> Floats:
     return np.array([(function(theta + u) - function(theta - u)) / (2 * step) for u in unit])
 
 
-def _parameters(names: list[str], values: tuple[float, ...], covariance: Floats, n: int, method: str) -> list[Estimate]:
+def _parameters(
+    names: list[str], values: tuple[float, ...], covariance: Floats, loose: tuple[bool, ...], n: int, method: str
+) -> list[Estimate]:
     z = tail_quantile(0.05)
     out = []
-    for name, value, variance in zip(names, values, np.diag(covariance), strict=True):
-        se = math.sqrt(variance) if variance > 0 else math.inf
-        known = math.isfinite(se) and se < 100
+    for name, value, variance, flat in zip(names, values, np.diag(covariance), loose, strict=True):
+        se = math.sqrt(max(variance, 0.0))
+        known = not flat and se > 0
         out.append(
             Estimate(
                 name=name, kind="parameter", value=value, low=value * math.exp(-z * se) if known else -math.inf,
