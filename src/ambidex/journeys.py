@@ -21,7 +21,7 @@ from ambidex.workspace import Workspace, create, find, now, open_workspace
 
 __all__ = [
     "campaign", "demo", "doctor", "drift", "drivers", "experiment", "feedback", "gate", "help", "init", "models", "monitor",
-    "next", "package", "plan", "profile", "promote", "report", "resume", "retrain", "rollback", "score", "serve", "status",
+    "next", "package", "plan", "profile", "promote", "report", "resume", "retrain", "rollback", "score", "segments", "serve", "status",
     "test", "train",
 ]  # fmt: skip
 
@@ -208,6 +208,27 @@ def campaign(
         source, outcome=outcome, treatment=treatment, control=control, value=value, cost=cost, fixed_cost=fixed_cost,
         covariate=covariate, observational=observational, unit=unit, time=time, start=start, shares=shares, alpha=alpha,
     )  # fmt: skip
+    return _kept(answer, workspace)
+
+
+def segments(
+    table: Any,
+    *,
+    unit: str | None = None,
+    time: str | None = None,
+    value: str | None = None,
+    approach: str | Sequence[str] | None = None,
+    k: int | None = None,
+    scale: str = "auto",
+    out: str | Path | None = None,
+    at: At = None,
+) -> Answer:
+    """What segments exist, and what each is worth."""
+    from ambidex.insight.segments import segments as ask
+
+    workspace, source = _table(table, at)
+    now = None if workspace is None else workspace.clock()
+    answer = ask(source, unit=unit, time=time, value=value, approach=approach, k=k, scale=scale, out=out, now=now)
     return _kept(answer, workspace)
 
 

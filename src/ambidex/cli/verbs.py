@@ -316,6 +316,33 @@ VERBS: dict[str, Verb] = {
             markdown=True,
         ),
         Verb(
+            "segments",
+            "Explore",
+            "what segments exist, and what each is worth",
+            [
+                _argument("table"),
+                _option("--unit", "COL", "Who a row belongs to."),
+                _option("--time", "COL", "When it was ordered: the table is an order log."),
+                _option("--value", "COL", "The money; for a log also Quantity*UnitPrice."),
+                _option("--approach", "NAMES", "rfm, tiers, kmeans, mixture, medoids, classes, hdbscan, with commas."),
+                _option("--k", "K", "How many; looked for if not said.", type=Whole(2, 50)),
+                _option(
+                    "--scale",
+                    "HOW",
+                    "How numbers are read: auto, none, standard, log.",
+                    type=click.Choice(["auto", "none", "standard", "log"]),
+                    default="auto",
+                ),
+                _option("--out", "FILE", "Write unit and segment to this .csv or .parquet."),
+            ],
+            [
+                "ambidex segments orders.csv --unit customer --time date --value paid --out segments.csv",
+                "ambidex segments customers.csv --approach kmeans,mixture",
+            ],
+            [*_table(), "Types only where groups stand apart on rows that did not draw them; else tiers, or none."],
+            markdown=True,
+        ),
+        Verb(
             "report",
             "Explore",
             "a page for stakeholders from one answer or several",

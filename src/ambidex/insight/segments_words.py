@@ -78,7 +78,7 @@ def headline(story: Story) -> str:
         )
     if story.verdict == "tiers":
         if story.k is not None:
-            return f"Cut into {shipped.k}, the {n} show no gap between every two: these are tiers, not types{_ends(story)}."
+            return f"Cut into {shipped.k}, the {n} leave no gap between every two: tiers, not types{_ends(story)}."
         return f"The {n} form one ladder without steps: these are tiers, not types{_ends(story)}."
     if story.listed:
         return f"No segments exist among the {n}: the {shipped.k} groups below are slices of one cloud."
@@ -96,7 +96,8 @@ def _ends(story: Story) -> str:
         return (
             f". “{top['name']}” spent {number(top['value'])} each {when}, “{bottom['name']}” {number(bottom['value'])}"
         )
-    return f". Mean {story.rows.what}: “{top['name']}” {number(top['value'])}, “{bottom['name']}” {number(bottom['value'])}"
+    high, low = number(top["value"]), number(bottom["value"])
+    return f". Mean {story.rows.what}: “{top['name']}” {high}, “{bottom['name']}” {low}"
 
 
 def strength(story: Story) -> Strength:
@@ -118,7 +119,7 @@ def recommendation(story: Story) -> Recommendation:
         )
     return Recommendation(
         "do-not-act",
-        f"Do not divide these {story.noun}s by these columns. Bring columns that say what people do, or treat all alike.",
+        f"Do not divide these {story.noun}s by these columns. Bring columns on what people do, or treat all alike.",
     )
 
 
@@ -313,7 +314,7 @@ def actions(story: Story) -> tuple[tuple[str, str, str, str], ...]:
 def unknowns(story: Story) -> tuple[str, ...]:
     """What this cannot tell."""
     out = [
-        "What an offer to a segment would change: segments describe, they do not say what works. A randomised test does.",
+        "What an offer to a segment would change: segments describe; only a randomised test says what works.",
         "Whether other columns would part the " + story.noun + "s: only these were looked at.",
     ]
     if story.rows.log is None:
