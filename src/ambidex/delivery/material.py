@@ -16,7 +16,7 @@ from ambidex.data.table import Table
 from ambidex.errors import DataError, did_you_mean
 from ambidex.records import DataManifest, Recipe
 
-__all__ = ["Material", "load", "outcome"]
+__all__ = ["Material", "compared", "load", "outcome", "treated"]
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,11 @@ def load(
                 found=", ".join(table.columns[:8]) + (", …" if len(table.columns) > 8 else ""),
                 do=f"rename the column back to {name}, or package the model anew",
             )
-    labels = table.text(recipe.target) if recipe.task == "binary" else table.number(recipe.target)
+    labelled = recipe.task == "binary" or recipe.positive is not None
+    labels = table.text(recipe.target) if labelled else table.number(recipe.target)
     known = np.fromiter((v is not None and v == v and v != "" for v in labels), dtype=bool, count=table.rows)
+    if recipe.estimator == "uplift":
+        known &= compared(table, recipe)
     mature = _mature(table, recipe, horizon_s, now)
     usable = table.take(known & mature)
     if usable.rows < 2:
@@ -86,7 +89,8 @@ def load(
             found=f"{int((~known).sum())} without a label, {int((known & ~mature).sum())} younger than the horizon",
         )
     # Only what the recipe uses names the rows: a column added or moved in the file makes no row new.
-    used = dict.fromkeys((*recipe.columns, recipe.target, recipe.key, recipe.time, recipe.entity))
+    treatment = recipe.options.get("treatment")
+    used = dict.fromkeys((*recipe.columns, recipe.target, recipe.key, recipe.time, recipe.entity, treatment))
     named = usable.select([name for name in used if name in usable.columns])
     hashes = fingerprint.row_hashes(named)
     manifest = fingerprint.manifest(named, base=folder, parent=parent)
@@ -125,10 +129,46 @@ def resolve(source: str, folder: Path) -> str:
 
 
 def outcome(table: Table, recipe: Recipe) -> NDArray[np.float64]:
-    """The label as a number: 1 for the positive label and 0 for any other, or the value. Shape (rows,)."""
-    if recipe.task == "regression":
-        return table.number(recipe.target)
-    return np.fromiter((v == recipe.positive for v in table.text(recipe.target)), dtype=np.float64, count=table.rows)
+    """The label as a number: 1 for the positive label and 0 for any other, or the value. Shape (rows,).
+
+    For an uplift model nobody has seen a unit both with and without the treatment. What stands in is the transformed
+    outcome (y - ȳ)(t - p)/(p(1 - p)), p the treated share: among units that are alike its mean is the effect.
+    Squared errors against it compare two uplift models fairly, though each alone is mostly noise.
+
+    Source: Athey & Imbens (2016), PNAS 113, 7353-7360, section 2.3.
+    """
+    if recipe.task == "regression" and recipe.positive is None:
+        y = table.number(recipe.target)
+    else:
+        texts = table.text(recipe.target)
+        y = np.fromiter((v == recipe.positive for v in texts), dtype=np.float64, count=table.rows)
+    if recipe.estimator != "uplift":
+        return y
+    t = treated(table, recipe).astype(np.float64)
+    p = float(t.mean()) if len(t) else 0.0
+    if not 0 < p < 1:
+        return np.zeros(len(y))
+    changed: NDArray[np.float64] = (y - float(y.mean())) * (t - p) / (p * (1 - p))
+    return changed
+
+
+def treated(table: Table, recipe: Recipe) -> NDArray[np.bool_]:
+    """Who got the treatment of an uplift recipe. Shape (rows,)."""
+    who = table.text(table.require(recipe.options["treatment"]))
+    return np.fromiter((v == recipe.options["arm"] for v in who), dtype=bool, count=table.rows)
+
+
+def compared(table: Table, recipe: Recipe) -> NDArray[np.bool_]:
+    """Rows of the two arms that an uplift recipe compares. Shape (rows,).
+
+    Raises:
+        NotFound: ``data.no-column`` if the table does not say who got it.
+    """
+    who, two = (
+        table.text(table.require(recipe.options["treatment"])),
+        (recipe.options["arm"], recipe.options["control"]),
+    )
+    return np.fromiter((v in two for v in who), dtype=bool, count=table.rows)
 
 
 def _mature(table: Table, recipe: Recipe, horizon_s: float | None, now: datetime | None) -> NDArray[np.bool_]:

@@ -196,13 +196,18 @@ def _texts(
     name: str, module: str, schema: Mapping[str, Any], evaluation: Mapping[str, Any], row: Mapping[str, Any]
 ) -> dict[str, str]:
     value = evaluation.get("value")
-    fit = f"{evaluation['metric'].upper()} {value:.3f}" if value is not None else "no figure"
+    metric = {"auc": "AUC", "r2": "R²", "qini": "Qini"}.get(evaluation["metric"], evaluation["metric"])
+    fit = f"{metric} {value:.3g}" if value is not None else "no figure"
     example = json.dumps(row, ensure_ascii=False)
     takes = "\n".join(
         f"| `{c['name']}` | {c['type']} | {'may be missing' if c['nullable'] else 'always there'} |"
         for c in schema["columns"]
     )
     gives = f"the probability of {schema['target']} = {schema['classes'][1]}" if schema["classes"] else schema["target"]
+    says = "The model describes what goes with the outcome; it does not say what would change it."
+    if evaluation["metric"] == "qini":
+        gives = f"what the treatment adds to {schema['target']}, expected, per treated unit"
+        says = "The model rests on a randomised campaign: the score is an effect, for units like those of the campaign."
     return {
         "pyproject.toml": textwrap.dedent(f"""\
             [build-system]
@@ -326,7 +331,7 @@ def _texts(
             "|---|---|---|",
             takes,
             "",
-            "The model describes what goes with the outcome; it does not say what would change it.",
+            says,
             "",
         ]),
     }  # fmt: skip

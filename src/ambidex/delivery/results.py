@@ -27,7 +27,7 @@ def fit_words(evaluation: Mapping[str, Any]) -> str:
     value = evaluation["value"]
     if value is None:
         return "no figure: the held-out rows have one class"
-    name = {"auc": "AUC", "r2": "R²"}[evaluation["metric"]]
+    name = {"auc": "AUC", "r2": "R²", "qini": "Qini"}[evaluation["metric"]]
     return f"{name} {value:.3f} on {evaluation['held_out_rows']:,} rows not fitted"
 
 

@@ -15,11 +15,14 @@ from ambidex.bundle.columns import columns_of, rows_of
 from ambidex.bundle.fit import fit
 from ambidex.bundle.open import load_scorer
 from ambidex.bundle.reference import make_reference
-from ambidex.delivery.material import Material, outcome
+from ambidex.data.table import Table
+from ambidex.delivery.material import Material, outcome, treated
 from ambidex.errors import DataError, did_you_mean
 from ambidex.ports import Scorer
 from ambidex.records import DataManifest, Recipe, Schema, canonical, digest
 from ambidex.stats.discrimination import delong
+from ambidex.stats.estimate import finite
+from ambidex.stats.uplift import qini
 from ambidex.version import __version__
 
 __all__ = ["ELSEWHERE", "TRAINED", "Trained", "code_hash", "evaluate", "losses", "run_key", "train"]
@@ -91,8 +94,11 @@ def train(material: Material, recipe: Recipe, *, at_least: Schema | None = None)
     columns, _ = columns_of(test_rows, scorer.schema.relaxed())
     scores = np.asarray(scorer.score_columns(columns, test_rows.rows))
     constant = float(np.mean(y_fit))
+    figures = evaluate(y_test, scores, recipe.task, constant)
+    if recipe.estimator == "uplift":
+        figures = evaluate_uplift(test_rows, recipe, scores, constant, base=float(model["base"]))
     evaluation = {
-        **evaluate(y_test, scores, recipe.task, constant),
+        **figures,
         "constant": constant,
         "spread": float(np.var(y_fit)),
         "trained_rows": len(y_fit),
@@ -105,7 +111,10 @@ def train(material: Material, recipe: Recipe, *, at_least: Schema | None = None)
         scorer.schema,
         cut_on=fit_rows,
         scores=scores,
-        losses=losses(y_test, scores, recipe.task, spread=evaluation["spread"]),
+        # A label that arrives later does not say what the unit would have done otherwise: no loss to watch.
+        losses=None
+        if recipe.estimator == "uplift"
+        else losses(y_test, scores, recipe.task, spread=evaluation["spread"]),
         spread=evaluation["spread"] if recipe.task == "regression" else None,
     )
     golden = _golden(scorer, columns, test_rows.rows)
@@ -189,6 +198,19 @@ def evaluate(y: NDArray[Any], scores: NDArray[Any], task: str, constant: float) 
     total = float(np.mean((y - constant) ** 2))
     r2 = 1 - residual / total if total > 0 else None
     return {"metric": "r2", "value": r2, "low": None, "high": None, "rmse": residual**0.5, "base_rate": constant}
+
+
+def evaluate_uplift(
+    rows: Table, recipe: Recipe, scores: NDArray[Any], constant: float, *, base: float
+) -> dict[str, Any]:
+    """The Qini of the ranking on rows that were not fitted, with its bootstrap interval, in outcomes per head."""
+    if recipe.positive is None:
+        y = rows.number(recipe.target)
+    else:
+        y = np.fromiter((v == recipe.positive for v in rows.text(recipe.target)), dtype=np.float64, count=rows.rows)
+    e = qini(y, treated(rows, recipe), np.asarray(scores, dtype=np.float64), seed=recipe.seed)
+    value, low, high = (finite(v) for v in (e.value, e.low, e.high))
+    return {"metric": "qini", "value": value, "low": low, "high": high, "base_rate": base}
 
 
 def _widened(model: dict[str, Any], at_least: Schema | None) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def refusal(ask: Ask, why: Shown, table: list[dict[str, Any]]) -> tuple[str, Rec
     seen = f"{number(spent)} was spent and {count(total)} {ask.outcome} counted; " if spent and total else ""
     text = (
         f"{seen}how many would have come anyway, nobody knows. Leave some regions or customers out by lot for some "
-        "weeks (a geo holdout) and ask again with --treatment, --unit, --time and --start. Until then the cost table is a "
-        "price list, not a return."
+        "weeks (a geo holdout) and ask again with --treatment, --unit, --time and --start. Until then the cost table "
+        "is a price list, not a return."
     )
     return f"This table cannot show a return: {why[1]}", Recommendation("cannot-answer", text[0].upper() + text[1:])

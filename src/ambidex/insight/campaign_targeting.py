@@ -137,8 +137,8 @@ def _judged(
         among = effect_among(y, treated, left, name="effect on those left out", alpha=ask.alpha, **labels)
         lost = returns(among, max(1, round((1 - chosen) * n)), replace(money, fixed=0.0), alpha=ask.alpha).profit
         choose = replace(
-            lost, name="gain_of_choosing", kind="difference", value=-lost.value, low=-lost.high, high=-lost.low, n=len(y),
-            method="profit of treating only those expected to pay, less that of treating all; out of fold",
+            lost, name="gain_of_choosing", kind="difference", value=-lost.value, low=-lost.high, high=-lost.low,
+            n=len(y), method="profit of treating only those expected to pay, less that of treating all; out of fold",
         )  # fmt: skip
         estimates.append(choose)
         claims.append(

@@ -217,7 +217,8 @@ def _sums(
     one, zero = weights * treated, weights * ~treated
     n1, n0 = np.bincount(cells, one, minlength=size), np.bincount(cells, zero, minlength=size)
     s1, s0 = np.bincount(cells, one * y, minlength=size), np.bincount(cells, zero * y, minlength=size)
-    return n1.astype(np.float64), s1, n0.astype(np.float64), s0
+    first, second = (np.asarray(s, dtype=np.float64) for s in (s1, s0))
+    return n1.astype(np.float64), first, n0.astype(np.float64), second
 
 
 def _curve(n1: Floats, s1: Floats, n0: Floats, s0: Floats) -> tuple[Floats, Floats]:
