@@ -94,6 +94,8 @@ def campaign(
     )  # fmt: skip
     if ask.start is not None:
         return _before_after(ask)
+    if source.is_large and not observational:
+        return _randomised(ask)  # one pass of sums; the screens below read columns whole
     why = attribution(ask)
     if why is not None:
         return _no_return(ask, why)
@@ -442,7 +444,7 @@ def _money_cautions(ask: Ask, lead: Paid) -> list[Caution]:
         out.append(
             Caution("money", "No cost was named: --cost per treated unit, --fixed-cost once. No ROI without one.")
         )
-    else:
+    elif not ask.source.is_large:
         values = ask.source.number(ask.outcome) if not lead.arm.share else None
         most = 1.0 if values is None else float(max(values[values == values], default=0.0))
         if ask.money.value > 0 and ask.cost > ask.money.value * most:

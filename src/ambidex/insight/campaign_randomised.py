@@ -59,7 +59,8 @@ def measure(ask: Ask) -> Measured:
         DataError: ``data.no-treated``, ``data.small-arm`` and what ``experiment`` raises of a metric.
     """
     source, column = ask.source, str(ask.treatment)
-    nobody_treated(source, column, ask.control)
+    if not source.is_large:
+        nobody_treated(source, column, ask.control)
     who = assign(source, column, ask.unit)
     base, picked = pick_control(who.labels, ask.control, column)
     metric = parse_metric(source, ask.outcome, option="outcome")
@@ -148,7 +149,7 @@ def balance(ask: Ask, who: Assignment) -> tuple[list[Check], list[Caution]]:
     said when they were known, so a gross difference is said and not judged.
     """
     checks: list[Check] = []
-    if who.unit is not None or getattr(ask.source, "is_large", False):
+    if who.unit is not None or ask.source.is_large:
         return [], []
     gaps = [g for name in ask.covariates for g in _gaps(ask.source, name, who)]
     if gaps:

@@ -65,7 +65,7 @@ def target(ask: Ask, measured: Measured, lead: Paid, *, seed: int) -> Targeting:
     """Rank the units by a model that has not seen them, and reckon what treating the best would earn."""
     source, who = ask.source, measured.who
     nothing = Targeting([], [], [], None, [], None)
-    if getattr(source, "is_large", False) or (who.unit is not None and len(who.arm) != source.rows):
+    if source.is_large or (who.unit is not None and len(who.arm) != source.rows):
         return replace(
             nothing, cautions=[Caution("targeting", "Whom to treat is asked of tables with one row a unit.")]
         )
