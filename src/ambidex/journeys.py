@@ -20,9 +20,9 @@ from ambidex.report.answer import Answer, Caution, Mark, Result
 from ambidex.workspace import Workspace, create, find, now, open_workspace
 
 __all__ = [
-    "campaign", "demo", "doctor", "drift", "drivers", "experiment", "feedback", "gate", "help", "init", "models", "monitor",
-    "next", "package", "plan", "profile", "promote", "report", "resume", "retrain", "rollback", "score", "segments", "serve", "status",
-    "test", "train",
+    "campaign", "demo", "doctor", "drift", "drivers", "experiment", "feedback", "gate", "help", "init", "models",
+    "monitor", "next", "package", "plan", "profile", "promote", "report", "resume", "retrain", "rollback", "score",
+    "segments", "serve", "status", "test", "train",
 ]  # fmt: skip
 
 At = Path | str | None

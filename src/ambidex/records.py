@@ -230,7 +230,8 @@ class Prepare(Record):
         time: Date column of the log.
         value: Money column of the log.
         horizon_days: A customer is quiet if no order follows within so many days of the cut; the cut is
-            the log's last day minus these days, so that every label is mature.
+            the log's last day minus these days, so that every label is mature. For ``customers``: the days up to the
+            log's last that are counted.
     """
 
     kind: Literal["orders", "customers"]

@@ -19,7 +19,7 @@ from ambidex.records import Prepare
 __all__ = ["FEATURES", "OrderLog", "customer_table", "open_log"]
 
 FEATURES = ("recency", "frequency", "money", "tenure", "breadth")
-"""Days since the last order; order days; money in all; days since the first order; different items."""
+"""Days since the last order; order days; money; days since the first order; different items."""
 
 DAY = np.timedelta64(1, "D")
 Floats = npt.NDArray[np.float64]
@@ -68,8 +68,16 @@ class OrderLog:
         """The day that halves the log's time: what is learnt up to it is measured after it."""
         return self.first + (self.last - self.first) // 2
 
-    def features(self, on: Any) -> tuple[npt.NDArray[np.int64], dict[str, Floats]]:
+    @property
+    def window(self) -> int:
+        """Days of its first half: what is known of a customer is counted over as many days at any time."""
+        return int((self.middle - self.first) / DAY)
+
+    def features(self, on: Any, window: int) -> tuple[npt.NDArray[np.int64], dict[str, Floats]]:
         """Customers with an order up to a day, and what was known of them on its evening.
+
+        Orders, money and items are those of the last ``window`` days, and tenure ends there, so that customers of
+        two days compare: counted since the beginning, everybody would grow with the log.
 
         Returns:
             Their codes, and ``FEATURES`` by name (breadth only where items are named), each of shape (n,).
@@ -78,19 +86,22 @@ class OrderLog:
         code, day, money = self.code[past], self.day[past], self.money[past]
         starts = np.flatnonzero(np.diff(code, prepend=-1))
         ends = np.append(starts[1:], len(code)) - 1
+        since = on - window * DAY
+        inside = day >= since
+        sums = [np.add.reduceat(v, starts) if len(starts) else np.zeros(0) for v in (inside * 1.0, inside * money)]
         out = {
             "recency": ((on - day[ends]) / DAY).astype(np.float64),
-            "frequency": (ends - starts + 1).astype(np.float64),
-            "money": np.round(np.add.reduceat(money, starts), 6) if len(starts) else np.zeros(0),
-            "tenure": ((on - day[starts]) / DAY).astype(np.float64),
+            "frequency": sums[0],
+            "money": np.round(sums[1], 6),
+            "tenure": np.minimum(((on - day[starts]) / DAY).astype(np.float64), float(window)),
         }
         codes = code[starts]
         if self.items is not None:
             who, when, item = self.items
-            before = when <= on
-            pairs = np.unique(who[before] * (int(item.max(initial=0)) + 1) + item[before])
-            counts = np.bincount(pairs // (int(item.max(initial=0)) + 1), minlength=len(self.customers))
-            out["breadth"] = counts[codes].astype(np.float64)
+            counted = (when <= on) & (when >= since)
+            span = int(item.max(initial=0)) + 1
+            pairs = np.unique(who[counted] * span + item[counted])
+            out["breadth"] = np.bincount(pairs // span, minlength=len(self.customers))[codes].astype(np.float64)
         return codes, out
 
     def buying(self, on: Any) -> tuple[npt.NDArray[np.int64], Floats, Floats, Floats, Floats]:
@@ -206,7 +217,7 @@ def open_log(table: Table, *, unit: str, time: str, value: str, now: datetime, i
 def customer_table(table: Table, prepare: Prepare, *, now: datetime) -> Table:
     """The table that a segment model takes, from an order log: one row a customer on the log's last day."""
     log = open_log(table, unit=prepare.unit, time=prepare.time, value=prepare.value, now=now)
-    codes, features = log.features(log.last)
+    codes, features = log.features(log.last, prepare.horizon_days)
     arrow = pa.table({prepare.unit: pa.array(log.customers[codes].tolist(), pa.string()), **_columns(features)})
     return Table(
         name=f"customers of {table.name} on {log.last}",

@@ -376,7 +376,9 @@ def _recipe(
     names = tuple(i["column"] for i in shipped.model["inputs"])
     prepare = None
     if rows.log is not None:
-        prepare = Prepare(kind="customers", unit=str(unit), time=str(time), value=str(value))
+        prepare = Prepare(
+            kind="customers", unit=str(unit), time=str(time), value=str(value), horizon_days=rows.log.window
+        )
     kinds = {n: "number" if rows.columns[n].dtype.kind == "f" else "category" for n in names}
     return Recipe(
         data=str(source.origin.get("source") or source.source or ""), target="segment", task="segments", columns=names,

@@ -121,10 +121,12 @@ def from_table(table: Table, *, unit: str | None, value: str | None) -> Rows:
 def from_log(table: Table, *, unit: str, time: str, value: str, now: datetime) -> Rows:
     """Customers of an order log as they stood at half time; their value is what they spent in the second half."""
     log = open_log(table, unit=unit, time=time, value=value, now=now)
-    codes, features = log.features(log.middle)
-    everyone, today = log.features(log.last)
+    codes, features = log.features(log.middle, log.window)
+    everyone, today = log.features(log.last, log.window)
     money, _ = log.after(codes, log.middle)
-    kept = {n: v for n, v in features.items() if len(v) and np.ptp(v) > 0}
+    cohort = _cohort(log)
+    # In one cohort everybody is as old as the log: tenure tells the day, not the customer.
+    kept = {n: v for n, v in features.items() if np.ptp(v) > 0 and not (n == "tenure" and cohort is not None)}
     if not kept:
         raise DataError(
             "data.no-inputs",
@@ -133,7 +135,6 @@ def from_log(table: Table, *, unit: str, time: str, value: str, now: datetime) -
             do="bring a longer log",
         )
     cautions = [*table.cautions, *((p.code, p.text) for p in log.problems)]
-    cohort = _cohort(log)
     if cohort is not None:
         cautions.append(cohort)
     return Rows(
