@@ -180,7 +180,7 @@ def _quantiles(reading: Reading, i: int, place: int, labels: Arrays, clusters: A
 
     q = reading.metric.q or 0.5
     y1, y0 = reading.values[i], reading.values[place]
-    owners = getattr(reading, "owners", ())
+    owners = reading.owners
     units: Arrays = {"units1": owners[i], "units0": owners[place]} if owners else {}
     more: Arrays = {"seed": SEED, **(clusters or units), **labels}
     e = quantile_difference(y1, y0, q, **more)
@@ -200,7 +200,7 @@ def _clustered(
     arm, clusters = (who.arm[kept] == i).astype(np.int64), settings.clusters.codes[kept]
     if reading.metric.kind == "quantile":
         of = (clusters[arm == a] for a in (1, 0))
-        if owners := getattr(reading, "owners", ()):
+        if owners := reading.owners:
             of = (settings.clusters.codes[owners[a]] for a in (i, place))
         return _quantiles(reading, i, place, labels, dict(zip(("units1", "units0"), of, strict=True)))
     y, x = y[kept], None if values.x is None else values.x[kept]

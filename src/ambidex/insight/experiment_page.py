@@ -82,7 +82,7 @@ def arm_intervals(reading: Reading, who: Assignment, settings: Family) -> list[t
     if reading.metric.kind == "quantile":
         from ambidex.stats.quantiles import quantile_level
 
-        owners = getattr(reading, "owners", ()) or (None,) * len(reading.values)
+        owners = reading.owners or (None,) * len(reading.values)
         q = reading.metric.q or 0.5
         return [quantile_level(y, q, seed=SEED, units=u)[1] for y, u in zip(reading.values, owners, strict=True)]
     if settings.clusters is None or settings.source is None:

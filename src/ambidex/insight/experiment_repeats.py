@@ -12,6 +12,7 @@ import numpy as np
 from ambidex.data.fingerprint import row_hashes
 from ambidex.data.table import Table
 from ambidex.insight.experiment_data import Assignment, codes_of
+from ambidex.insight.experiment_units import repeats
 from ambidex.report.answer import Caution, Check
 from ambidex.report.words import count
 
@@ -62,15 +63,14 @@ def find_repeats(table: Table, who: Assignment, used: Sequence[str]) -> tuple[st
         like_id = ID_NAME.search(column) is not None
         if not like_id and (table.is_large or _changes_early(table, column, who) or not _may_group(table, column)):
             continue
-        codes, labels = codes_of(table, column)
-        repeated = int((codes >= 0).sum()) - len(labels)
-        if len(labels) < max(20, 5 * len(who.labels)) or repeated <= 0:
+        distinct, known = repeats(table, column)
+        if distinct < max(20, 5 * len(who.labels)) or known <= distinct:
             continue  # a flag or a code of a few values, whatever its name
-        said = f"`{column}` has {count(len(labels))} values in {count(repeated + len(labels))} rows"
-        if like_id and (named is None or len(labels) > named[0]):
-            named = len(labels), column, said
-        elif _arm_never_changes(codes, who, len(labels)) and (steady is None or len(labels) > steady[0]):
-            steady = len(labels), column, f"{said}, and the arm never changes inside one of them"
+        said = f"`{column}` has {count(distinct)} values in {count(known)} rows"
+        if like_id and (named is None or distinct > named[0]):
+            named = distinct, column, said
+        elif not like_id and _arm_never_changes(table, column, who) and (steady is None or distinct > steady[0]):
+            steady = distinct, column, f"{said}, and the arm never changes inside one of them"
     found = named or steady
     return None if found is None else (found[1], found[2])
 
@@ -103,7 +103,9 @@ def _mixed(codes: Any, arm: Any, labels: int) -> Any:
     return None if ((high >= 0) & (low != high)).any() else high
 
 
-def _arm_never_changes(codes: Any, who: Assignment, labels: int) -> bool:
+def _arm_never_changes(table: Table, column: str, who: Assignment) -> bool:
+    codes, names = codes_of(table, column)
+    labels = len(names)
     own = _mixed(codes, who.arm, labels)
     if own is None or min((own == i).sum() for i in range(len(who.labels))) < EACH:
         return False
