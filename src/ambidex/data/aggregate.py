@@ -222,7 +222,7 @@ class _Job:
                 "top": float(top),
                 "low": float(low),
                 "tied": tied,
-                "below": bool(values.min() < 0),
+                "below": below,
             }
         return out
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ambidex.data.table import Table
-from ambidex.errors import UsageError
+from ambidex.errors import DataError, UsageError
 from ambidex.insight.experiment_covariates import Covariates
-from ambidex.insight.experiment_metrics import Metric, Values, levels_of, read_outcome, read_values
+from ambidex.insight.experiment_metrics import Metric, Values, read_outcome, read_values
 from ambidex.insight.experiment_reading import (
     CAP,
     Capped,
@@ -20,6 +20,7 @@ from ambidex.insight.experiment_reading import (
     check_sizes,
     check_varies,
     misfit,
+    no_share,
     ratio_levels,
     ratio_names,
     trial_levels,
@@ -100,8 +101,7 @@ def _not_its_own(table: Table, metrics: Sequence[Metric], covariates: Sequence[s
 def read_rows(table: Table, metric: Metric, who: Assignment, covariates: Sequence[str] = ()) -> Reading:
     """``read_metric`` from the rows themselves, in memory."""
     _not_its_own(table, [metric], covariates)
-    top = read_outcome(table, metric)
-    _fits(table, metric, top)
+    top = _outcome(table, metric)
     if metric.per is None:
         return _of_column(table, metric, who, top, covariates)
     return _of_two(table, metric, who, top, read_values(table, metric.per), covariates)
@@ -109,25 +109,24 @@ def read_rows(table: Table, metric: Metric, who: Assignment, covariates: Sequenc
 
 def unit_values(table: Table, metric: Metric, who: Assignment) -> UnitValues:
     """A metric unit by unit, for what needs more than sums: quantiles, permutations, days since exposure."""
-    top = read_outcome(table, metric)
-    _fits(table, metric, top)
+    top = _outcome(table, metric)
     bottom = None if metric.per is None else read_values(table, metric.per)
     return _units(who, metric, top, bottom)[0]
 
 
-def _fits(table: Table, metric: Metric, top: Values) -> None:
+def _outcome(table: Table, metric: Metric) -> Values:
+    """The metric's column as numbers that fit its kind."""
+    try:
+        top = read_outcome(table, metric)
+    except DataError as e:
+        if metric.kind == "share" and e.code == "data.column-type":
+            raise no_share(table, metric, np.empty(0)) from e
+        raise
     if metric.kind == "share" and not top.yes_no:
-        levels = sorted(v for v in levels_of(table, metric.column, most=12) if v.strip())
-        words = bool(levels) and not any(v.strip()[0].isdigit() for v in levels)
-        raise misfit(
-            table,
-            metric,
-            top.values,
-            "a share needs a column of yes and no, true and false, or 1 and 0",
-            do=f"--metric '{metric.column}={levels[0]}:share'" if words else "",
-        )
+        raise no_share(table, metric, top.values)
     if metric.kind in ("count", "trials") and not _whole(top.values):
         raise misfit(table, metric, top.values, "counts are whole numbers from 0")
+    return top
 
 
 def _units(who: Assignment, metric: Metric, top: Values, bottom: Values | None) -> tuple[UnitValues, Codes]:

@@ -34,6 +34,7 @@ from ambidex.insight.experiment_reading import (
     check_sizes,
     check_varies,
     misfit,
+    no_share,
     ratio_levels,
     ratio_names,
     trial_levels,
@@ -115,13 +116,18 @@ def read_large(
         for name, value in ((m.column, m.value), (m.per, None)):
             key = _key(name, value)
             if name is not None and key not in read:
-                read[key] = _column(table, name, value)
+                try:
+                    read[key] = _column(table, name, value)
+                except DataError as e:
+                    if m.kind == "share" and e.code == "data.column-type":
+                        raise no_share(table, m, np.empty(0)) from e
+                    raise
     beside = _beside(table, covariates, who)
     parts = []
     for m in summed.values():
         top = read[_key(m.column, m.value)]
         if m.kind == "share" and not top.yes_no:
-            raise _misfit(table, m, "a share needs a column of yes and no, true and false, or 1 and 0")
+            raise no_share(table, m, table.select([m.column]).head(1000).number(m.column))
         own = {m.column: top.sql}
         if m.per is not None:
             own = dict(zip(ratio_names(m), (top.sql, read[_key(m.per, None)].sql), strict=True))

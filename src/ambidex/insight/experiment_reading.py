@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from ambidex.data.table import Table
 from ambidex.errors import DataError
-from ambidex.insight.experiment_metrics import Metric
+from ambidex.insight.experiment_metrics import Metric, levels_of
 from ambidex.insight.experiment_units import Assignment, Codes
 from ambidex.stats.compare import ROUNDING, Level, ratio_level, share_level
 from ambidex.stats.summaries import Moments
 
 __all__ = [
-    "CAP", "Capped", "Reading", "check_denominators", "check_sizes", "check_varies", "misfit", "ratio_levels",
-    "ratio_names", "trial_levels",
+    "CAP", "Capped", "Reading", "check_denominators", "check_sizes", "check_varies", "misfit", "no_share",
+    "ratio_levels", "ratio_names", "trial_levels",
 ]  # fmt: skip
 
 Floats = NDArray[np.float64]
@@ -150,3 +150,14 @@ def misfit(table: Table, metric: Metric, values: Floats, what: str, *, do: str =
         found=f"values {shown}",
         do=do or f"--metric {metric.column}" + (":mean" if metric.per is None else f"/{metric.per}"),
     )
+
+
+def no_share(table: Table, metric: Metric, values: Floats) -> DataError:
+    """A share of a column that does not say yes and no, with a label to ask for where it holds labels."""
+    levels = sorted(v for v in levels_of(table, metric.column, most=12) if v.strip())
+    words = bool(levels) and not any(v.strip()[0].isdigit() or v.strip()[0] in "-+." for v in levels)
+    text = "a share needs a column of yes and no, true and false, or 1 and 0"
+    error = misfit(table, metric, values, text, do=f"--metric '{metric.column}={levels[0]}:share'" if words else "")
+    if words:
+        error.found = "labels " + ", ".join(levels[:5]) + (", …" if len(levels) > 5 else "")
+    return error
