@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from ambidex.data.table import Table
-from ambidex.errors import NotFound, UsageError, did_you_mean
+from ambidex.errors import DataError, NotFound, UsageError, did_you_mean
 from ambidex.insight.experiment_clusters import Clusters
 from ambidex.insight.experiment_covariates import Covariates
-from ambidex.insight.experiment_data import Assignment, Reading, unit_codes
+from ambidex.insight.experiment_data import Assignment, Reading, arm_table, unit_codes
 from ambidex.insight.experiment_metrics import NEGATION
 from ambidex.insight.experiment_repeats import find_repeats
 from ambidex.insight.experiment_words import odds
@@ -187,13 +187,13 @@ def check_exposure(table: Table, who: Assignment, column: str) -> tuple[Check, l
     Where the labels are those of the arms they must agree; else each arm's commonest label is taken as its own.
     Units without a label were not exposed: they are counted, and stay in the arm that they were assigned to.
     """
-    codes, labels, varies = unit_codes(table, column, who)
-    there = (who.arm >= 0) & (codes >= 0)
+    counted = arm_table(table, who, column)
+    labels = list(counted)
     arms = len(who.labels)
-    seen = np.zeros((arms, len(labels)), dtype=np.int64)
-    np.add.at(seen, (who.arm[there], codes[there]), 1)
+    seen = np.array([counted[v] for v in labels], dtype=np.int64).reshape(-1, arms).T
+    varies = 0 if who.unit is None else unit_codes(table, column, who)[2]
     cautions = []
-    absent = int((who.arm >= 0).sum()) - int(there.sum())
+    absent = sum(who.counts) - int(seen.sum())
     if absent:
         cautions.append(
             Caution(
@@ -202,6 +202,8 @@ def check_exposure(table: Table, who: Assignment, column: str) -> tuple[Check, l
                 f"their arm, so the effect shown is that of assignment.",
             )
         )
+    if not labels:
+        raise DataError("data.all-missing", f"`{column}` holds no value at all", where=f"{table.name}, column {column}")
     if set(who.labels) <= set(labels):
         own = [labels.index(a) for a in who.labels]
     else:

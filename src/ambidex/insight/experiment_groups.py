@@ -8,7 +8,7 @@ Benjamini-Hochberg over all slices.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
@@ -20,7 +20,7 @@ from ambidex.data.table import Table
 from ambidex.errors import DataError
 from ambidex.insight.experiment_clusters import find_clusters, inside
 from ambidex.insight.experiment_compare import Family, compare, with_q_values
-from ambidex.insight.experiment_data import Reading, assign, codes_of, read_metric
+from ambidex.insight.experiment_data import Reading, arm_table, assign, codes_of, read_metrics
 from ambidex.insight.experiment_options import Options
 from ambidex.insight.experiment_words import Comparison, Style, arm_name
 from ambidex.report.answer import Caution, Figure, Finding
@@ -77,10 +77,9 @@ def effects_by_group(
         return out
     slices: list[Slice] = []
     for column in asked.by:
-        codes, labels = _groups(source, column)
         small = []
-        for i, label in enumerate(labels):
-            made = _slice(source, asked, codes == i, primary, settings)
+        for label, part in _parts(source, asked, column):
+            made = _slice(part, asked, primary, settings)
             if made is None:
                 small.append(label)
             else:
@@ -153,6 +152,20 @@ def _families(slices: Sequence[Slice]) -> dict[tuple[str, str, str], list[Slice]
     return out
 
 
+def _parts(source: Table, asked: Options, column: str) -> Iterator[tuple[str, Table]]:
+    """Each group with its rows."""
+    if source.is_large:
+        labels = sorted(arm_table(source, assign(source, asked.group, asked.unit), column))
+        _check_labels(source, column, labels)
+        for label in labels:
+            yield label, source.where(column, label)
+        return
+    codes, labels = _groups(source, column)
+    used = source.select(list(dict.fromkeys(asked.used)))
+    for i, label in enumerate(labels):
+        yield label, used.take(codes == i)
+
+
 def _groups(source: Table, column: str) -> tuple[NDArray[np.int64], list[str]]:
     """Group of each row, -1 where missing: labels, or quarters of a column of numbers."""
     codes, labels = codes_of(source, column)
@@ -164,6 +177,11 @@ def _groups(source: Table, column: str) -> tuple[NDArray[np.int64], list[str]]:
         place = np.where(np.isnan(numbers), -1, np.searchsorted(cuts, numbers, side="left"))
         names = [f"up to {cuts[0]:g}", *(f"above {a:g} to {b:g}" for a, b in pairwise(cuts))]
         return place.astype(np.int64), [*names, f"above {cuts[-1]:g}"]
+    _check_labels(source, column, labels)
+    return codes, labels
+
+
+def _check_labels(source: Table, column: str, labels: Sequence[str]) -> None:
     if len(labels) > MOST:
         raise DataError(
             "data.column-type",
@@ -180,14 +198,10 @@ def _groups(source: Table, column: str) -> tuple[NDArray[np.int64], list[str]]:
             found=_some(labels) or "no value at all",
             do="name a column of several groups",
         )
-    return codes, labels
 
 
-def _slice(
-    source: Table, asked: Options, rows: NDArray[np.bool_], primary: Sequence[Reading], settings: Family
-) -> list[Comparison] | None:
+def _slice(part: Table, asked: Options, primary: Sequence[Reading], settings: Family) -> list[Comparison] | None:
     """The comparisons among these rows; None where there are too few units to say anything."""
-    part = source.select(list(dict.fromkeys(asked.used))).take(rows)
     if not part.rows:
         return None
     made: list[Comparison] = []
@@ -198,8 +212,7 @@ def _slice(
             who = inside(who, clusters)
         if settings.control not in who.labels:
             return None
-        for reading in primary:
-            again = read_metric(part, reading.metric, who, asked.covariates)
+        for again in read_metrics(part, [r.metric for r in primary], who, asked.covariates).values():
             made += compare(again, who, replace(settings, clusters=clusters, source=part))
     except DataError as e:
         if e.code in ("data.one-arm", "data.small-arm", "data.no-variance", "data.all-missing", "data.cluster",
@@ -212,7 +225,7 @@ def _slice(
 
 def _unstable(source: Table, asked: Options, column: str) -> list[Caution]:
     """Units whose rows fall in two groups stand in both."""
-    if asked.unit is None:
+    if asked.unit is None or source.is_large:
         return []
     codes, _ = codes_of(source, column)
     units, names = codes_of(source, asked.unit)

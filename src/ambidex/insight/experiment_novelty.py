@@ -59,6 +59,9 @@ def effect_by_age(
     out = Aged()
     if asked.time is None:
         return out
+    if source.is_large:
+        text = f"`{asked.time}` and the outcomes were read whole for the effect over time."
+        out.cautions.append(Caution("read-whole", text))
     days, since = _days(source, asked, who)
     unit = np.arange(source.rows) if who.unit is None else who.unit
     arm = np.where(unit >= 0, who.arm[unit], -1)
