@@ -259,8 +259,9 @@ def _needed(claim: Claim, e: Estimate) -> int | None:
     se = e.se if e.se is not None else wide / z if z > 0 else math.inf
     if not 0 < se < math.inf or e.n <= 0:
         return None
-    if (e.anytime or (e.law is not None and (e.law.looks or e.law.name in ("student", "drawn")))) and math.isfinite(wide):
-        z = wide / se  # a sequence and a planned look are wider than one look alone, and so is t with few units
+    wider = e.law is not None and (e.law.looks or e.law.name in ("student", "drawn"))
+    if (e.anytime or wider) and math.isfinite(wide):
+        z = wide / se  # than one look at many units: a sequence, a planned look, t or permutations of few units
     truth = _truth(claim, e)
     margins = [claim.margin] if claim.relation != "outside" else [claim.margin, -claim.margin]
     gap = min(abs(truth - m) for m in margins)
