@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from ambidex.insight.experiment_words import Comparison, Style, roughly, sentence
@@ -182,6 +183,9 @@ def _needed(waiting: Sequence[Comparison]) -> str:
     c = waiting[0]
     style = Style.of(c.reading, c.difference)
     out = ""
+    if not math.isfinite(c.difference.high - c.difference.low):
+        why = c.difference.method if "too few" in c.difference.method else "too few units, or none that differ"
+        return f" There is no interval to judge by: {why}."
     if more := roughly(c.verdict.needed):
         out = f" About {more} more units would tell, if the difference is what it looks like now"
         out += f" ({style.delta(c.difference.value)})."

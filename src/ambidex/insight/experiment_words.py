@@ -250,7 +250,7 @@ def metric_finding(
         text=text + "." if text else "",
         strength=strength,
         so_what=so_what,
-        how_sure=f"{level:.3g}% interval; {looked}.",
+        how_sure=f"{level:.3g}% interval; {looked}." if rows else f"There is no interval to judge by; {looked}.",
         figure=figure if rows else None,
     )
 
