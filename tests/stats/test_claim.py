@@ -96,7 +96,7 @@ def test_above_mirrors_below(claim: Claim, e: Estimate) -> None:
     assert decide(other, e).outcome == mirror[decide(claim, e).outcome]
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(claims(), estimates()), min_size=1, max_size=5))
 def test_families_never_decide_more_than_none(pairs: list[tuple[Claim, Estimate]]) -> None:
     stated, found = [replace(c, alpha=0.05) for c, _ in pairs], [e for _, e in pairs]
@@ -110,7 +110,7 @@ def test_families_never_decide_more_than_none(pairs: list[tuple[Claim, Estimate]
         assert decided["holm"][i].claim == stated[i]  # the claim shown is the claim stated
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.floats(-5, 5), min_size=2, max_size=8))
 def test_holm_through_claims_is_holm_on_p(zs: list[float]) -> None:
     found = [Estimate(name="x", kind="difference", value=z, low=0, high=0, n=9, se=1.0, law=laws.normal()) for z in zs]
