@@ -22,7 +22,7 @@ from ambidex.insight.campaign_randomised import Measured, measure, nobody_treate
 from ambidex.insight.campaign_series import watch
 from ambidex.insight.campaign_targeting import target
 from ambidex.insight.campaign_time import Axis, Who, read_axis, read_who
-from ambidex.insight.campaign_words import Design, advise, effect_finding, money_finding, tiles_of
+from ambidex.insight.campaign_words import Design, advise, assumptions_finding, effect_finding, money_finding, tiles_of
 from ambidex.insight.experiment_data import codes_of
 from ambidex.report.answer import Answer, Caution, Check, Figure, Finding, Recommendation, Strength
 from ambidex.report.words import listing, number, plural, signed
@@ -116,8 +116,20 @@ def _no_return(ask: Ask, why: Shown) -> Answer:
     return _refused(
         ask, "attribution", headline, recommendation, [Check("control", False, 0.0, 1.0, why[1], decides=True)],
         tables={"costs": table}, actions=(action,), figure=_cost_figure(ask, table),
+        numbers=_cost_tiles(ask, table[-1]),
         method="Sums of what the table counts, by campaign; nothing is estimated, because nobody was left out.",
     )  # fmt: skip
+
+
+def _cost_tiles(ask: Ask, whole: dict[str, Any]) -> list[tuple[str, str, str]]:
+    cost = whole.get(f"cost per {ask.outcome}")
+    if whole.get("spent") is None or cost is None:
+        return []
+    return [
+        ("spent", number(whole["spent"]), "as counted"),
+        (ask.outcome, number(whole[ask.outcome]), "as counted, with or without the campaign"),
+        (f"cost per {ask.outcome}", number(cost), "a price, not a return"),
+    ]
 
 
 def _cost_figure(ask: Ask, table: list[dict[str, Any]]) -> Figure | None:
@@ -147,6 +159,7 @@ def _refused(
     cautions: Sequence[Caution] = (),
     verdicts: Sequence[Verdict] = (),
     figure: Figure | None = None,
+    numbers: Sequence[tuple[str, str, str]] = (),
     method: str = "",
 ) -> Answer:
     found: tuple[Finding, ...] = ()
@@ -167,6 +180,7 @@ def _refused(
         headline=headline,
         strength="weak",
         recommendation=recommendation,
+        numbers=tuple(numbers),
         verdicts=tuple(verdicts),
         checks=tuple(checks),
         cautions=(*(Caution(code, text) for code, text in ask.source.cautions), *cautions),
@@ -336,7 +350,7 @@ def compose(
     noted = [*(Caution(code, text) for code, text in ask.source.cautions), *cautions]
     stopped = [c for c in checks if c.decides and not c.passed]
     if not stopped:
-        noted += _money_cautions(ask, lead)
+        noted += _money_cautions(ask, lead, design)
     strength = _strength(lead, checks)
     findings: list[Finding] = []
     if stopped:
@@ -351,6 +365,8 @@ def compose(
     if ask.money is not None and not stopped:
         tables["assumptions"] = _assumptions(ask)
         tables["sensitivity"] = sensitivity(lead, ask.money, ask.alpha)
+        varied = assumptions_finding(tables["sensitivity"], lead, ask)
+        findings += [varied] if varied is not None else []
     decided = [v for p in paid for v in (p.works, p.pays) if v is not None]
     losses = {p.arm.effect.arm or p.arm.arm: p.money.p_loss for p in paid if p.money is not None}
     return Answer(
@@ -430,7 +446,7 @@ def _assumptions(ask: Ask) -> list[dict[str, Any]]:
     ]
 
 
-def _money_cautions(ask: Ask, lead: Paid) -> list[Caution]:
+def _money_cautions(ask: Ask, lead: Paid, design: Design) -> list[Caution]:
     out = []
     if ask.money is None:
         out.append(
@@ -444,7 +460,7 @@ def _money_cautions(ask: Ask, lead: Paid) -> list[Caution]:
         out.append(
             Caution("money", "No cost was named: --cost per treated unit, --fixed-cost once. No ROI without one.")
         )
-    elif not ask.source.is_large:
+    elif not ask.source.is_large and design.name in ("randomised", "observational"):
         values = ask.source.number(ask.outcome) if not lead.arm.share else None
         most = 1.0 if values is None else float(max(values[values == values], default=0.0))
         if ask.money.value > 0 and ask.cost > ask.money.value * most:

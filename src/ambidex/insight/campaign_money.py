@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ambidex.insight.campaign_ask import Ask
-from ambidex.stats.claim import Claim, Verdict, decide_all
+from ambidex.stats.claim import Claim, Verdict, decide, decide_all
 from ambidex.stats.estimate import Estimate, finite
 from ambidex.stats.money import Money, Returns, returns
 
@@ -113,6 +113,7 @@ def sensitivity(paid: Paid, money: Money, alpha: float) -> list[dict[str, Any]]:
                     "high": finite(r.profit.high),
                     "roi": None if r.roi is None else finite(r.roi.value),
                     "p_loss": r.p_loss,
+                    "above_0": decide(Claim(measure="profit", alpha=alpha), r.profit).outcome,
                 }
             )
     return rows

@@ -157,10 +157,6 @@ def _checks(
         fine = trend.p_value >= LOOK
         text = f"before the start the treated moved {signed(trend.value)} a period against the untreated"
         checks.append(Check("pre-trend", fine, trend.p_value, LOOK, f"{text}, p = {trend.p_value:.2g}"))
-        if not fine:
-            cautions.append(
-                Caution("pre-trend", f"{text[0].upper()}{text[1:]}: plain difference in differences would be misled.")
-            )
     else:
         cautions.append(
             Caution("pre-trend", "Fewer than 3 periods before the start: parallel trends cannot be checked.")
@@ -169,15 +165,10 @@ def _checks(
     if placebo is not None and placebo.p_value is not None:
         fine = placebo.p_value >= LOOK
         text = f"a start that never was, before the true one, finds {signed(placebo.value)}, p = {placebo.p_value:.2g}"
-        checks.append(Check("placebo in time", fine, placebo.p_value, LOOK, text))
         if not fine:
             share = "" if effect.value == 0 else f", {abs(placebo.value / effect.value):.0%} of the effect"
-            cautions.append(
-                Caution(
-                    "placebo",
-                    f"{text[0].upper()}{text[1:]}{share}: part of the effect may have begun before the campaign.",
-                )
-            )
+            text += f"{share}: part of it may have begun before the campaign"
+        checks.append(Check("placebo in time", fine, placebo.p_value, LOOK, text))
     if not math.isfinite(effect.low):
         n0 = int((~panel.treated).sum())
         cautions.append(
@@ -226,8 +217,8 @@ def lifted(effect: Estimate, seen: float) -> Estimate | None:
 
 def _figure(ask: Ask, axis: Axis, who: Who, seen: Any, line: Any, start: int) -> Figure:
     rows = []
-    for i, name in enumerate(axis.names):
-        x: Any = name if axis.days is not None else float(name)
+    for i in range(len(axis.names)):
+        x: Any = axis.x(i)
         rows.append({"x": x, "value": float(seen[i]), "series": who.label})
         rows.append({"x": x, "value": float(line[i]), "series": "without, expected"})
     gap = float((seen[start:] - line[start:]).mean())

@@ -175,8 +175,8 @@ def _row(e: Estimate) -> dict[str, Any]:
 def _figure(ask: Ask, axis: Axis, values: Floats, expected: Floats, effect: Estimate) -> Figure:
     rows: list[dict[str, Any]] = []
     far = (effect.high - effect.low) / 2 if math.isfinite(effect.high - effect.low) else None
-    for i, name in enumerate(axis.names):
-        x: Any = name if axis.days is not None else float(name)
+    for i in range(len(axis.names)):
+        x: Any = axis.x(i)
         rows.append({"x": x, "value": float(values[i]), "series": ask.outcome})
         if i >= axis.start:
             line = float(expected[i - axis.start])

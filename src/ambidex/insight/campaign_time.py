@@ -42,6 +42,14 @@ class Axis:
     step: float | None
     days: Any = None
 
+    def x(self, i: int) -> Any:
+        """A period as a chart takes it; a year is a date there, or it would be written 1,993."""
+        name = self.names[i]
+        if self.days is not None:
+            return name
+        years = all(n.isdecimal() and 1500 < int(n) < 2500 for n in self.names)
+        return f"{name}-01-01" if years else float(name)
+
 
 @dataclass(frozen=True, eq=False)
 class Who:

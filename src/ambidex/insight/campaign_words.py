@@ -5,15 +5,27 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ambidex.insight.campaign_ask import Ask
 from ambidex.insight.campaign_money import Arm, Paid
 from ambidex.insight.experiment_words import p_text, roughly
 from ambidex.report.answer import Figure, Finding, Recommendation, Strength
-from ambidex.report.words import count, listing, number, share, signed, signed_points, span
+from ambidex.report.words import count, listing, number, plural, share, signed, signed_points, span
 from ambidex.stats.estimate import Estimate
 
-__all__ = ["Design", "advise", "effect_finding", "effect_text", "money_finding", "percent", "said", "tiles_of"]
+__all__ = [
+    "Design",
+    "advise",
+    "assumptions_finding",
+    "effect_finding",
+    "effect_text",
+    "money_finding",
+    "opened",
+    "percent",
+    "said",
+    "tiles_of",
+]
 
 Actions = tuple[tuple[str, str, str, str], ...]
 
@@ -90,9 +102,13 @@ def advise(paid: Sequence[Paid], lead: Paid, ask: Ask, design: Design) -> tuple[
             stop = f"Stop {name}: it lowers {ask.outcome}."
             if not design.causal:
                 stop = f"Do not repeat {name} without a holdout drawn by lot: {ask.outcome} was lower with it."
-            return headline, Recommendation("do-not-act", f"{stop} Where less is better, it did what it should."), ()
+            return (
+                opened(headline),
+                Recommendation("do-not-act", f"{stop} Where less is better, it did what it should."),
+                (),
+            )
         action = (f"Name margin and cost: {costs}", "finance", "an hour", "the return with its range")
-        return headline, Recommendation("not-enough-evidence", text), (action,)
+        return opened(headline), Recommendation("not-enough-evidence", text), (action,)
     rest = [p for p in paid if p is not lead]
     also = [p.arm.arm for p in rest if p.pays is not None and p.pays.outcome == "supported"]
     not_yet = [p.arm.arm for p in rest if p.pays is not None and p.pays.outcome == "open"]
@@ -109,8 +125,8 @@ def advise(paid: Sequence[Paid], lead: Paid, ask: Ask, design: Design) -> tuple[
             text = f"Go on with {name} and keep a holdout drawn by lot next time.{until}{tail}"
         else:
             text = f"Use {name}.{until}{tail}"
-        gain = f"{signed(m.profit.value)} on {count(lead.arm.treated)} treated units"
-        return headline, Recommendation("act", text), ((f"Use {name}", "campaign owner", "none", gain),)
+        gain = f"{signed(m.profit.value)} on {plural(lead.arm.treated, 'treated unit')}"
+        return opened(headline), Recommendation("act", text), ((f"Use {name}", "campaign owner", "none", gain),)
     if lead.pays.outcome == "refuted":
         text = (
             f"Do not repeat {name} at this cost. It would pay below "
@@ -118,7 +134,7 @@ def advise(paid: Sequence[Paid], lead: Paid, ask: Ask, design: Design) -> tuple[
         )
         if m.break_even_cost.value <= 0:
             text = f"Do not repeat {name}: no cost would make it pay.{tail}"
-        return headline, Recommendation("do-not-act", text), ((f"Stop {name}", "campaign owner", "none", ""),)
+        return opened(headline), Recommendation("do-not-act", text), ((f"Stop {name}", "campaign owner", "none", ""),)
     more = roughly(lead.pays.needed)
     text = f"Do not decide on this yet: profit may be {span(m.profit.low, m.profit.high, signed)}."
     if more:
@@ -129,7 +145,7 @@ def advise(paid: Sequence[Paid], lead: Paid, ask: Ask, design: Design) -> tuple[
         f"{more or 'more'} more units",
         "a decision either way",
     )
-    return headline, Recommendation("not-enough-evidence", text + tail), (action,)
+    return opened(headline), Recommendation("not-enough-evidence", text + tail), (action,)
 
 
 def tiles_of(lead: Paid, ask: Ask, design: Design) -> tuple[tuple[str, str, str], ...]:
@@ -153,7 +169,7 @@ def tiles_of(lead: Paid, ask: Ask, design: Design) -> tuple[tuple[str, str, str]
 def effect_finding(paid: Sequence[Paid], ask: Ask, design: Design, strength: Strength) -> Finding:
     """What the campaign did to the outcome, arm by arm."""
     lead = max(paid, key=lambda p: (p.works.outcome != "open", abs(p.arm.effect.value)))
-    title = _effect_title(lead, ask, design)
+    title = opened(_effect_title(lead, ask, design))
     others = [_effect_title(p, ask, design) + "." for p in paid if p is not lead]
     rows = tuple(
         {
@@ -185,6 +201,59 @@ def effect_finding(paid: Sequence[Paid], ask: Ask, design: Design, strength: Str
     p_value = lead.arm.effect.p_value
     sure = f"{level} interval{'' if p_value is None else ', ' + p_text(p_value)}; {design.how_sure}."
     return Finding(title, " ".join(others[:2]), strength, so_what or "–", sure, figure if rows else None)
+
+
+def assumptions_finding(rows: Sequence[dict[str, Any]], lead: Paid, ask: Ask) -> Finding | None:
+    """Profit were the margin or the costs other than assumed."""
+    known = [r for r in rows if r["low"] is not None and r["high"] is not None]
+    if len(known) < 2:
+        return None
+    earns = sum(r["above_0"] == "supported" for r in rows)
+    loses = sum(r["above_0"] == "refuted" for r in rows)
+    title = f"Of {len(rows)} sets of margin and cost, {earns} earn, {loses} lose, {len(rows) - earns - loses} are open"
+
+    def label(r: dict[str, Any]) -> str:
+        parts = [f"margin {number(r['value'])}"]
+        parts += [f"cost {number(r['cost'])}"] if ask.cost else []
+        parts += [f"{number(r['fixed_cost'])} once"] if ask.fixed else []
+        return ", ".join(parts)
+
+    figure = Figure(
+        form="effect-bars",
+        title=f"Profit of {lead.arm.arm} under other margins and costs",
+        subtitle=f"money, with {100 * (1 - ask.alpha):.3g}% intervals",
+        unit="money",
+        rows=tuple(
+            {
+                "label": label(r),
+                "value": r["profit"],
+                "low": r["low"],
+                "high": r["high"],
+                "clear": r["above_0"] != "open",
+            }
+            for r in known
+        ),
+        sentence="; ".join(f"{label(r)}: {signed(r['profit'])}" for r in known) + ".",
+        less="loses money",
+        more="earns money",
+    )
+    return Finding(
+        title,
+        "Margin half or half as much again, costs half or double. Nothing here was measured but the effect.",
+        "some" if max(earns, loses) == len(rows) else "weak",
+        "Settle margin and cost with finance before acting on the return.",
+        "Each interval is that of the effect, in money.",
+        figure,
+    )
+
+
+def opened(text: str) -> str:
+    """A sentence that begins with the campaign begins with a capital; a column's name is left as it is.
+
+    >>> opened("the campaign pays"), opened("re78 rose")
+    ('The campaign pays', 're78 rose')
+    """
+    return "T" + text[1:] if text.startswith("the ") else text
 
 
 def _effect_title(p: Paid, ask: Ask, design: Design) -> str:
@@ -223,19 +292,19 @@ def money_finding(paid: Sequence[Paid], lead: Paid, ask: Ask, strength: Strength
         f"{r['label']} {percent(float(str(r['value']))) if use_roi else signed(float(str(r['value'])))}" for r in rows
     )
     figure = Figure(
-        form="interval-dots",
+        form="effect-bars",
         title="Return on the money spent" if use_roi else "Profit",
-        subtitle=f"profit as a share of cost, with {100 * m.profit.level:.3g}% intervals; right of 0 it pays"
-        if use_roi
-        else f"money, with {100 * m.profit.level:.3g}% intervals",
+        subtitle=f"{'profit as a share of cost' if use_roi else 'money'}, with {100 * m.profit.level:.3g}% intervals",
         unit="share" if use_roi else "money",
         rows=tuple(rows),
         sentence=f"{'ROI' if use_roi else 'Profit'}: {sentence}.",
+        less="loses money",
+        more="earns money",
     )
-    text = f"Return {said(m.total)} on {count(lead.arm.treated)} treated units"
+    text = f"Return {said(m.total)} on {plural(lead.arm.treated, 'treated unit')}"
     spent = lead.arm.treated * ask.cost + ask.fixed
     text += f", for {number(spent)} spent." if spent else "; no cost was named."
     so_what = f"It pays below a cost of {number(max(m.break_even_cost.value, 0.0))} per treated unit."
     if m.break_even_cost.value <= 0:
         so_what = "No cost would make it pay."
-    return Finding(title, text, strength, so_what, f"Assumed: {assumed}.", figure if rows else None)
+    return Finding(opened(title), text, strength, so_what, f"Assumed: {assumed}.", figure if rows else None)
