@@ -109,7 +109,7 @@ def plan(
     source = None if table is None else read(table)
     history = None if source is None else _history(source, asked)
     design = _design(asked, source, history)
-    return answer_of(design, asked, source, {**said, "shares": asked.shares, "out": out})
+    return answer_of(design, asked, source, {name: getattr(asked, name) for name in said} | {"out": out})
 
 
 def _history(table: Table, asked: Asked) -> History:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any
 
 from ambidex.errors import UsageError
@@ -58,18 +59,21 @@ def check_options(said: Mapping[str, Any], *, table: bool) -> Asked:
     Raises:
         UsageError: ``usage.type``, ``usage.value``, ``usage.option``.
     """
+    said = dict(said)
     for name in NUMBERS:
         value = said[name]
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, Real)):
             raise UsageError("usage.type", f"{name} must be a number, not {type(value).__name__} {value!r:.60}")
         if value is not None and not math.isfinite(value):
             raise UsageError("usage.value", f"{name} must be a finite number, not {value}")
+        said[name] = None if value is None else float(value)
     for name in NAMES:
         if said[name] is not None and not isinstance(said[name], str):
             raise UsageError("usage.type", f"{name} must be text, not {type(said[name]).__name__} {said[name]!r:.60}")
     for name in ("arms", "looks"):
-        if isinstance(said[name], bool) or not isinstance(said[name], int):
+        if isinstance(said[name], bool) or not isinstance(said[name], Integral):
             raise UsageError("usage.type", f"{name} must be a whole number, not {said[name]!r:.60}")
+        said[name] = int(said[name])
     if not isinstance(said["anytime"], bool):
         raise UsageError("usage.type", f"anytime must be True or False, not {said['anytime']!r:.60}")
     shares = planned_shares(said["shares"])

@@ -286,7 +286,7 @@ def _unknowns(design: Design) -> tuple[str, ...]:
 
 def _record(source: Table | None, options: Mapping[str, Any]) -> dict[str, Any]:
     """What reproduces it; without a table there is no data to name."""
-    given = {k: v for k, v in options.items() if v is not None and v is not False and v not in ((), [])}
+    given = {k: v for k, v in options.items() if v is not None and v is not False and v != ()}
     for name, usual in (("power", 0.8), ("alpha", 0.05), ("arms", 2), ("looks", 1)):
         if given[name] == usual:
             del given[name]
@@ -305,5 +305,6 @@ def _record(source: Table | None, options: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in given.items():
         for one in value if isinstance(value, list) else [value]:
             option = "--" + name.replace("_", "-")
-            words += [option] if one is True else [option, shlex.quote(str(one))]
+            text = f"{one:g}" if isinstance(one, float) and float(f"{one:g}") == one else str(one)
+            words += [option] if one is True else [option, shlex.quote(text)]
     return {**made, "command": " ".join(words)}

@@ -80,7 +80,8 @@ def mean_power(n: float, effect: float, *, alpha: float = 0.05) -> float:
     t = abs(float(special.stdtrit(df, alpha / 2)))
     if not math.isfinite(t):
         return 0.0
-    return float(1 - special.nctdtr(df, shift, t) + special.nctdtr(df, shift, -t))
+    power = float(1 - special.nctdtr(df, shift, t) + special.nctdtr(df, shift, -t))
+    return 1.0 if math.isnan(power) else power  # SciPy has no number far out, where nothing is missed
 
 
 def mean_units(effect: float, *, alpha: float = 0.05, power: float = 0.8) -> float:

@@ -40,7 +40,7 @@ REACH = 8.0
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)
 """Of one panel; a panel is at most three of the smaller step's standard deviations wide."""
 
-SMALLEST_P = 1e-15
+SMALLEST_P = 1e-100
 """p-values below this are taken as this before they are spread over looks."""
 
 EVEN = 0.001
