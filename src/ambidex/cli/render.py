@@ -126,7 +126,12 @@ def _attention(data: Mapping[str, Any]) -> list[Block]:
         if not c["passed"]
     ]
     named = {line.lead for line in lines if isinstance(line, Line)}
-    lines += [Line(c["text"], "▲", lead=c["code"]) for c in data.get("cautions") or [] if c["code"] not in named]
+    texts = {line.text for line in lines if isinstance(line, Line)}
+    lines += [
+        Line(c["text"], "▲", lead=c["code"])
+        for c in data.get("cautions") or []
+        if c["code"] not in named and c["text"] not in texts
+    ]
     return [Line(), *lines] if lines else []
 
 

@@ -165,7 +165,7 @@ def check_units(
         "unit",
         f"{text}: rows of one {column} are not independent, so the intervals may be too narrow; run it with {run}.",
     )
-    return [Check("unit", False, None, 0.0, text)], [caution]
+    return [Check("unit", False, None, 0.0, caution.text)], [caution]
 
 
 def _two_arms(who: Assignment, unit: str) -> tuple[list[Check], list[Caution]]:
@@ -177,7 +177,7 @@ def _two_arms(who: Assignment, unit: str) -> tuple[list[Check], list[Caution]]:
     shown = listing([*who.crossed[:3], *(["…"] if crossed > 3 else [])])
     text = f"{plural(crossed, 'unit')} of `{unit}` ({share(part)}) with rows in two arms, left out ({shown})"
     caution = Caution("two-arms", f"{text[0].upper()}{text[1:]}; they are counted in neither arm.")
-    check = Check("two-arms", False, float(crossed), 0.0, text, decides=part > CROSSED)
+    check = Check("two-arms", False, float(crossed), 0.0, caution.text, decides=part > CROSSED)
     return [units, check], [caution]
 
 
@@ -225,8 +225,8 @@ def check_exposure(table: Table, who: Assignment, column: str) -> tuple[Check, l
     )
     part = wrong / all_
     text = f"{plural(wrong, 'unit')} ({share(part)}) saw another `{column}` than their arm says ({per_arm})"
-    cautions.insert(0, Caution("exposure", f"{text}; they are counted in the arm that they were assigned to."))
-    return Check("exposure", False, float(wrong), 0.0, text, decides=part > CROSSED), cautions
+    caution = Caution("exposure", f"{text}; they are counted in the arm that they were assigned to.")
+    return Check("exposure", False, float(wrong), 0.0, caution.text, decides=part > CROSSED), [caution, *cautions]
 
 
 def check_missing(who: Assignment, readings: Sequence[Reading]) -> tuple[list[Check], list[Caution]]:
@@ -247,12 +247,11 @@ def check_missing(who: Assignment, readings: Sequence[Reading]) -> tuple[list[Ch
         p = _missing_p(reading.missing, who.counts)
         lost = [m / n for m, n in zip(reading.missing, who.counts, strict=True)]
         stop = p < STOP and max(lost) - min(lost) >= LOST
-        text = f"`{label}` has no value for {per_arm}; {odds(p)}"
+        text = f"`{label}`: {plural(total, 'unit')} without a value were left out ({per_arm})."
+        if p < LOOK:
+            text += f" The arms lack them unequally ({odds(p)}), which can make a difference where there is none."
         checks.append(Check(f"missing {label}", p >= LOOK, p, LOOK, text, decides=stop))
-        more = " The arms lack them unequally, which can make a difference where there is none." if p < LOOK else ""
-        cautions.append(
-            Caution("missing", f"`{label}`: {plural(total, 'unit')} without a value were left out ({per_arm}).{more}")
-        )
+        cautions.append(Caution("missing", text))
     return checks, cautions
 
 
@@ -315,7 +314,7 @@ def check_balance(
         f"{text[0].upper()}{text[1:]}. Either the assignment was not random, or these columns were measured after the "
         f"start: a covariate that the treatment can change hides part of its effect.",
     )
-    return Check("balance", False, least, LOOK, text), [caution]
+    return Check("balance", False, least, LOOK, caution.text), [caution]
 
 
 def _by_cluster(source: Table, names: Sequence[str], who: Assignment, clusters: Clusters, column: str) -> list[Level]:

@@ -109,7 +109,8 @@ def check_clusters(clusters: Clusters, who: Assignment, least: int = 6) -> tuple
             Caution("cluster", f"{plural(clusters.moved, 'unit')} with rows in two clusters; the first row's counts.")
         )
     if clusters.count < least:
-        cautions.append(Caution("few-clusters", f"{text[0].upper()}{text[1:]}. The verdict stays open."))
+        text = f"{text}. The verdict stays open."
+        cautions.append(Caution("clusters", text))
     return Check("clusters", clusters.count >= least, float(clusters.count), float(least), text), cautions
 
 

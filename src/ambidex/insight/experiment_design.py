@@ -26,7 +26,7 @@ from ambidex.stats.compare import difference
 __all__ = ["cautions_of", "check_design", "is_firm"]
 
 TEMPERING = (
-    "srm", "unit", "two-arms", "outliers", "small-cells", "exposure", "balance", "copies", "few-clusters", "novelty",
+    "srm", "unit", "two-arms", "outliers", "small-cells", "exposure", "balance", "copies", "clusters", "novelty",
     "assigned-by",
 )  # fmt: skip
 """Cautions under which no evidence is called strong."""

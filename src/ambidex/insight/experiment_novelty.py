@@ -92,10 +92,10 @@ def effect_by_age(
         if shown is not None and (verdict.outcome != "open" or c is slopes[0][0]):
             out.findings.append(shown)
         if verdict.outcome != "open":
-            moving.append(f"{c.reading.metric.label} ({c.arm})")
-            out.cautions.append(Caution("novelty", f"{_title(c, e, since)}. The average hides which it will be."))
+            moving.append(f"{_title(c, e, since)}. The average hides what it will be.")
+            out.cautions.append(Caution("novelty", moving[-1]))
     p = min((e.p_value for _, e, _, _ in slopes if e.p_value is not None), default=None)
-    text = f"effect against {since}: " + (", ".join(moving) + " changes" if moving else "no sign of a change")
+    text = " ".join(moving) or f"no sign that the effect changes with {since}"
     out.checks.append(Check("novelty", not moving, p, ALPHA, text))
     return out
 

@@ -45,8 +45,8 @@ def find_copies(table: Table) -> tuple[Check | None, list[Caution]]:
     if k < 2:
         return None, []
     text = f"every row stands in the table {k} times, or a multiple of it: {count(len(times))} different rows"
-    check = Check("copies", False, float(k), 1.0, text, decides=True)
-    return check, [Caution("copies", f"{text[0].upper()}{text[1:]}. Copies are no new units.")]
+    text = f"{text[0].upper()}{text[1:]}. Copies are no new units."
+    return Check("copies", False, float(k), 1.0, text, decides=True), [Caution("copies", text)]
 
 
 def find_repeats(table: Table, who: Assignment, used: Sequence[str]) -> tuple[str, str] | None:
