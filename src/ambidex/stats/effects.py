@@ -224,7 +224,7 @@ def ratio(fit: Fit, place: slice, change: Change, *, name: str, adjusted: bool) 
     ).at(0.05)  # fmt: skip
 
 
-def link(fit: Fit, place: slice, name: str, *, outcome: str) -> Estimate:
+def link(fit: Fit, place: slice, name: str, *, outcome: str, p_value: float | None = None) -> Estimate:
     """The evidence that a column goes with the outcome at all, on the scale of standard errors.
 
     The p-value of the joint Wald test over all design columns of the table's column, expressed as the
@@ -236,8 +236,12 @@ def link(fit: Fit, place: slice, name: str, *, outcome: str) -> Estimate:
         place: The column's design columns.
         name: The column.
         outcome: Shown name of the outcome.
+        p_value: The same test's p-value from elsewhere, ``shuffled.shuffled_wald``; the F or chi-squared law's if None.
     """
     statistic, df, p = joint_wald(fit, place)
+    how = ""
+    if p_value is not None and df:
+        p, how = p_value, ", against shuffled residuals"
     shown = {"name": f"{name} and {outcome}", "kind": "check", "n": fit.n, "unit": "standard errors"}
     if not df or math.isnan(p):
         return Estimate(
@@ -255,7 +259,7 @@ def link(fit: Fit, place: slice, name: str, *, outcome: str) -> Estimate:
         value=z,
         low=z,
         high=z,
-        method=f"joint Wald test, {statistic:.4g} on {df} degrees of freedom, as a normal deviate",
+        method=f"joint Wald test, {statistic:.4g} on {df} degrees of freedom{how}, as a normal deviate",
         se=1.0,
         law=laws.normal(),
         p_value=max(p, LEAST_P),
