@@ -15,14 +15,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ambidex.errors import UsageError, did_you_mean
+from ambidex.errors import DataError, NotFound, UsageError, did_you_mean
 from ambidex.report.answer import Answer, Caution, Mark, Result
 from ambidex.workspace import Workspace, create, find, now, open_workspace
 
 __all__ = [
-    "campaign", "demo", "doctor", "drift", "drivers", "experiment", "feedback", "gate", "help", "init", "models",
-    "monitor", "next", "package", "plan", "profile", "promote", "report", "resume", "retrain", "rollback", "score",
-    "segments", "serve", "status", "test", "train",
+    "campaign", "career", "demo", "doctor", "drift", "drivers", "experiment", "feedback", "gate", "help", "init",
+    "models", "monitor", "next", "package", "plan", "profile", "promote", "report", "resume", "retrain", "role",
+    "rollback", "score", "segments", "serve", "status", "team", "test", "train",
 ]  # fmt: skip
 
 At = Path | str | None
@@ -430,6 +430,7 @@ def score(name: str, table: Any, *, out: str | Path, at: At = None) -> Result:
     """Score a table; its rows enter the prediction log."""
     from ambidex.data.read import read
     from ambidex.delivery import release, results
+    from ambidex.delivery.material import scorable
     from ambidex.delivery.references import resolve
     from ambidex.delivery.score import append_log, check_out, log_payloads, score_table, written_scores
 
@@ -439,6 +440,7 @@ def score(name: str, table: Any, *, out: str | Path, at: At = None) -> Result:
     source = read(table)
     path = check_out(out, source.files)
     opened = release.open_version(workspace, model, number)
+    source = scorable(source, opened.recipe, now=workspace.clock())
     moment = release.stamp(workspace.clock())
     run = f"{re.sub('[^0-9]', '', moment)}-{secrets.token_hex(4)}"
     scored = score_table(opened, source, stamp=run)
@@ -477,13 +479,15 @@ def drift(name: str, table: Any, *, at: At = None) -> Result:
     """This table against the version's reference; nothing is kept."""
     from ambidex.data.read import read
     from ambidex.delivery import release, results
+    from ambidex.delivery.material import scorable
     from ambidex.delivery.references import resolve
     from ambidex.watch.drift import drift as look
 
     workspace = open_workspace(at)
     model, number = resolve(workspace.store, name, default="live")
     opened = release.open_version(workspace, model, number)
-    data = look(opened.reference, opened.schema, read(table), margin=workspace.settings.watch.margin)
+    source = scorable(read(table), opened.recipe, now=workspace.clock())
+    data = look(opened.reference, opened.schema, source, margin=workspace.settings.watch.margin)
     return results.drifted(model, number, data)
 
 
@@ -593,10 +597,12 @@ def doctor(*, at: At = None) -> Result:
 # ---------------------------------------------------------------- advise
 
 
-def next(*, ask: bool = False, answer: Sequence[str] | str = (), at: At = None) -> Result:
+def next(*, ask: bool = False, answer: Sequence[str] | str = (), team: Any = None, at: At = None) -> Result:
     """What the project needs now: exploration or delivery, whose work it is, and the first task."""
     from ambidex.advice import next_step
     from ambidex.advice.facts import check_fact
+    from ambidex.advice.sheet import read_sheet
+    from ambidex.data.read import read
 
     workspace = open_workspace(at)
     given = [answer] if isinstance(answer, str) else list(answer)
@@ -606,8 +612,74 @@ def next(*, ask: bool = False, answer: Sequence[str] | str = (), at: At = None) 
             raise UsageError("usage.value", f"{item!r} is no answer", found="ID=VALUE", do="--answer A2=software")
         identity, value = check_fact(identity, value)
         workspace.store.append(verb="fact", body={"id": identity, "value": value})
-    data = next_step.read_and_advise(workspace.folder, workspace.store, workspace.settings, now=workspace.clock())
+    people = None if team is None else read_sheet(read(team))[0]
+    data = next_step.read_and_advise(
+        workspace.folder, workspace.store, workspace.settings, now=workspace.clock(), people=people
+    )
     return next_step.as_result(data, ask=ask)
+
+
+def team(sheet: Any, *, for_: str | None = None, at: At = None) -> Result:
+    """The people's skills against the work ahead; nothing of the sheet is kept."""
+    from ambidex.advice import next_step
+    from ambidex.advice import team as skills
+    from ambidex.advice.matrix import matrix_of, role_name
+    from ambidex.advice.sheet import read_sheet
+    from ambidex.data.read import read
+
+    workspace = _workspace_or_none(at)
+    people, unread = read_sheet(read(sheet, argument="sheet"))
+    matrix = matrix_of(workspace.settings.advice if workspace else None)
+    said = ""
+    if for_ is not None and for_ != "next":
+        role = role_name(for_, {**matrix.asked, "both": None}, option="--for")
+    elif workspace is not None:
+        found = next_step.read_and_advise(workspace.folder, workspace.store, workspace.settings, now=workspace.clock())[
+            "role"
+        ]
+        role = next_step.SHEET_ROLES.get(found, "both")
+        said = f"measured against what next found ({found.replace('_', ' ')})"
+    elif for_ == "next":
+        open_workspace(at)  # says that none is here
+    else:
+        role, said = "both", "no workspace here, so measured against both roles"
+    return skills.as_result(skills.coverage(people, matrix, role), unread=unread, said=said)
+
+
+def role(
+    text: Any, *, kind: str | None = None, expect: str | None = None, rewrite: str | None = None, at: At = None
+) -> Result:
+    """Whose work a job posting or brief really describes; the text is not kept."""
+    from ambidex.advice import role as reading
+    from ambidex.advice.posting import check_kind, read_posting
+
+    del at
+    if rewrite not in (None, "md"):
+        raise UsageError("usage.value", f"cannot rewrite as {rewrite!r}", found="md", do="--rewrite md")
+    expected = None if expect is None else reading.expected(expect)
+    chosen = check_kind(kind)
+    posting = read_posting(*_document_bytes(text))
+    data = reading.read_role(posting, kind=chosen)
+    rewritten = reading.rewrite(posting, data) if rewrite else None
+    return reading.as_result(data, expect=expected, rewritten=rewritten)
+
+
+def career(sheet: Any, *, person: str, to: str, at: At = None) -> Result:
+    """The way from somebody's levels to a role; nothing of the sheet is kept."""
+    from ambidex.advice import career as way
+    from ambidex.advice.matrix import matrix_of, role_name
+    from ambidex.advice.sheet import find_person, read_sheet
+    from ambidex.advice.state import gather
+    from ambidex.data.read import read
+
+    workspace = _workspace_or_none(at)
+    matrix = matrix_of(workspace.settings.advice if workspace else None)
+    goal = role_name(to, matrix.asked, option="--to")
+    people, unread = read_sheet(read(sheet, argument="sheet"))
+    here = {}
+    if workspace is not None:
+        here = way.work_here(gather(workspace.folder, workspace.store, workspace.settings, workspace.clock()))
+    return way.as_result(way.career(find_person(people, person), goal, matrix, here=here), unread=unread)
 
 
 def help(code: str | None = None, *, at: At = None) -> Result:
@@ -623,6 +695,30 @@ def help(code: str | None = None, *, at: At = None) -> Result:
 
 
 # ---------------------------------------------------------------- what the verbs share
+
+
+def _document_bytes(text: Any) -> tuple[bytes, str]:
+    """The bytes of a posting and its name: a file, standard input (``-``), or the text itself."""
+    if isinstance(text, str) and text == "-":
+        return sys.stdin.buffer.read(), "standard input"
+    if isinstance(text, str) and ("\n" in text or len(text) > 400):
+        return text.encode(), "text"
+    if not isinstance(text, str | Path):
+        raise UsageError(
+            "usage.type", f"a posting is a file or text, not {type(text).__name__}", do="role('posting.txt')"
+        )
+    path = Path(text)
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError as gone:
+        raise NotFound("data.no-file", f"no file {text}", where=str(text), do="ambidex role posting.txt") from gone
+    except OSError as closed:
+        raise DataError("data.no-file", f"{text} cannot be read: {closed.strerror}", where=str(text)) from closed
+    if raw.startswith(b"%PDF"):
+        from ambidex.edges.pdf import text_of
+
+        return text_of(raw, path.name).encode(), path.name
+    return raw, path.name
 
 
 def _workspace_or_none(at: At) -> Workspace | None:

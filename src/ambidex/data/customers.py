@@ -214,13 +214,22 @@ def open_log(table: Table, *, unit: str, time: str, value: str, now: datetime, i
     )
 
 
-def customer_table(table: Table, prepare: Prepare, *, now: datetime) -> Table:
-    """The table that a segment model takes, from an order log: one row a customer on the log's last day."""
+def customer_table(table: Table, prepare: Prepare, *, now: datetime, training: bool = False) -> Table:
+    """The table that a segment model takes, from an order log: one row a customer.
+
+    Args:
+        table: The log.
+        prepare: Its columns, and the days that are counted.
+        now: Later orders are in the future.
+        training: True for the customers at half time, on whom ``segments`` draws and measures; False for all
+            customers on the last day, who are to be assigned.
+    """
     log = open_log(table, unit=prepare.unit, time=prepare.time, value=prepare.value, now=now)
-    codes, features = log.features(log.last, prepare.horizon_days)
+    on = log.middle if training else log.last
+    codes, features = log.features(on, prepare.horizon_days)
     arrow = pa.table({prepare.unit: pa.array(log.customers[codes].tolist(), pa.string()), **_columns(features)})
     return Table(
-        name=f"customers of {table.name} on {log.last}",
+        name=f"customers of {table.name} on {on}",
         source=table.source,
         arrow=arrow,
         cautions=tuple((p.code, p.text) for p in log.problems),

@@ -162,6 +162,8 @@ def _reference_of_scores(bundle: OpenBundle) -> Outcome:
         # No label shows what a unit would have done otherwise, so only its inputs and scores can be watched.
         kept = bool(bundle.reference.get("score"))
         return kept, "score kept; a gain is never seen, so errors are judged by the next campaign with a holdout"
+    if bundle.recipe.task == "segments":
+        return bool(bundle.reference.get("score")), "score kept; not applicable to the loss: segments have no label"
     there = bool(bundle.reference.get("score")) and bool(bundle.reference.get("loss"))
     return there, "kept" if there else "missing"
 

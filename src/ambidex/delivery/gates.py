@@ -14,6 +14,7 @@ from ambidex.bundle.open import OpenBundle, replay
 from ambidex.data.table import Table
 from ambidex.delivery.material import Material, outcome
 from ambidex.delivery.train import losses
+from ambidex.delivery.unlabelled import misfit, steady
 from ambidex.errors import DataError
 from ambidex.records import GateResult, Schema
 from ambidex.settings import GateSettings
@@ -23,8 +24,9 @@ from ambidex.stats.estimate import Estimate, exact, finite
 
 __all__ = ["GATES", "judge", "loss_gate", "paired_claim", "score_rows"]
 
-GATES = ("golden-rows", "schema", "finite", "better-than-constant", "not-worse-than-live")
-"""Every gate there is; the last only where another version is live."""
+GATES = ("golden-rows", "schema", "finite", "steady", "better-than-constant", "not-worse-than-live")
+"""Every gate there is; the last only where another version is live. Segments have no label: their loss is how unlike
+its segment a row is, the constant is one segment for all, and they must come again (steady)."""
 
 
 def judge(
@@ -54,15 +56,22 @@ def judge(
     if broken:
         return tuple(gates)
     same = champion is not None and champion.digest == challenger.digest
-    own = losses(y, scores, recipe.task, spread=spread)
-    constant = losses(y, np.full(len(y), challenger.evaluation["constant"]), recipe.task, spread=spread)
+    if recipe.task == "segments":
+        own, constant = misfit(challenger.scorer, rows)
+        gates.append(_result("steady", steady(challenger.evaluation, alpha=settings.alpha)))
+    else:
+        own = losses(y, scores, recipe.task, spread=spread)
+        constant = losses(y, np.full(len(y), challenger.evaluation["constant"]), recipe.task, spread=spread)
     gates.append(loss_gate("better-than-constant", "loss against a fitted constant", own - constant, 0.0, settings))
     if same:
         claim = paired_claim("loss against the live version, which is the same bundle", settings.margin, settings)
         gates.append(_result("not-worse-than-live", decide(claim, exact("difference", 0, n=rows.rows))))
     elif champion is not None:
         try:
-            theirs = losses(y, score_rows(champion, rows), recipe.task, spread=spread)
+            if recipe.task == "segments":
+                theirs, _ = misfit(champion.scorer, rows)
+            else:
+                theirs = losses(y, score_rows(champion, rows), recipe.task, spread=spread)
         except DataError:
             # The live version cannot score the newest rows at all; being better than a constant is the claim left.
             return tuple(gates)

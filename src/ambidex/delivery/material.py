@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ambidex.data import fingerprint
+from ambidex.data.customers import customer_table
 from ambidex.data.orders import customers_at
 from ambidex.data.read import read
 from ambidex.data.table import Table
 from ambidex.errors import DataError, did_you_mean
 from ambidex.records import DataManifest, Recipe
 
-__all__ = ["Material", "compared", "load", "outcome", "treated"]
+__all__ = ["Material", "compared", "load", "outcome", "scorable", "treated"]
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,9 @@ def load(
             ``data.too-few-rows`` if nothing with a label is left.
     """
     source = read(data if data is not None else resolve(recipe.data, folder))
-    table = prepared(source, recipe)
-    for name in (recipe.target, *recipe.columns):
+    table = prepared(source, recipe, now=now)
+    unlabelled = recipe.task == "segments"
+    for name in (*(() if unlabelled else (recipe.target,)), *recipe.columns):
         if name not in table.columns:
             raise DataError(
                 "data.schema",
@@ -75,8 +77,10 @@ def load(
                 do=f"rename the column back to {name}, or package the model anew",
             )
     labelled = recipe.task == "binary" or recipe.positive is not None
-    labels = table.text(recipe.target) if labelled else table.number(recipe.target)
-    known = np.fromiter((v is not None and v == v and v != "" for v in labels), dtype=bool, count=table.rows)
+    known = np.ones(table.rows, dtype=bool)
+    if not unlabelled:
+        labels = table.text(recipe.target) if labelled else table.number(recipe.target)
+        known = np.fromiter((v is not None and v == v and v != "" for v in labels), dtype=bool, count=table.rows)
     if recipe.estimator == "uplift":
         known &= compared(table, recipe)
     mature = _mature(table, recipe, horizon_s, now)
@@ -106,11 +110,13 @@ def load(
     )
 
 
-def prepared(source: Table, recipe: Recipe) -> Table:
+def prepared(source: Table, recipe: Recipe, *, now: datetime | None = None) -> Table:
     """The training table: the source itself, or what the recipe makes of it."""
     prepare = recipe.prepare
     if prepare is None:
         return source
+    if prepare.kind == "customers":
+        return customer_table(source, prepare, now=now or datetime.now(UTC), training=True)
     return customers_at(
         source,
         unit=prepare.unit,
@@ -119,6 +125,16 @@ def prepared(source: Table, recipe: Recipe) -> Table:
         horizon_days=prepare.horizon_days,
         target=recipe.target,
     )
+
+
+def scorable(source: Table, recipe: Recipe, *, now: datetime | None = None) -> Table:
+    """The table that a version scores: rows as they are, or customers counted where an order log was given."""
+    prepare = recipe.prepare
+    if prepare is None or prepare.kind != "customers" or all(c in source.columns for c in recipe.columns):
+        return source
+    if not {prepare.unit, prepare.time} <= set(source.columns):
+        return source
+    return customer_table(source, prepare, now=now or datetime.now(UTC))
 
 
 def resolve(source: str, folder: Path) -> str:
@@ -137,6 +153,8 @@ def outcome(table: Table, recipe: Recipe) -> NDArray[np.float64]:
 
     Source: Athey & Imbens (2016), PNAS 113, 7353-7360, section 2.3.
     """
+    if recipe.task == "segments":
+        return np.zeros(table.rows)  # no row says which segment it belongs to
     if recipe.task == "regression" and recipe.positive is None:
         y = table.number(recipe.target)
     else:

@@ -203,11 +203,16 @@ def _texts(
         f"| `{c['name']}` | {c['type']} | {'may be missing' if c['nullable'] else 'always there'} |"
         for c in schema["columns"]
     )
-    gives = f"the probability of {schema['target']} = {schema['classes'][1]}" if schema["classes"] else schema["target"]
+    binary = schema["task"] == "binary"
+    gives = f"the probability of {schema['target']} = {schema['classes'][1]}" if binary else schema["target"]
     says = "The model describes what goes with the outcome; it does not say what would change it."
     if evaluation["metric"] == "qini":
         gives = f"what the treatment adds to {schema['target']}, expected, per treated unit"
         says = "The model rests on a randomised campaign: the score is an effect, for units like those of the campaign."
+    if schema["task"] == "segments":
+        gives = "the segment, as its place in " + ", ".join(f"{i} {n}" for i, n in enumerate(schema["classes"]))
+        fit = f"{value:.0%} of the differences between rows taken up by the segments" if value is not None else fit
+        says = "The segments describe who is alike; they do not say what an offer would change."
     return {
         "pyproject.toml": textwrap.dedent(f"""\
             [build-system]

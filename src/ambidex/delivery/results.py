@@ -27,7 +27,7 @@ def fit_words(evaluation: Mapping[str, Any]) -> str:
     value = evaluation["value"]
     if value is None:
         return "no figure: the held-out rows have one class"
-    name = {"auc": "AUC", "r2": "R²", "qini": "Qini"}[evaluation["metric"]]
+    name = {"auc": "AUC", "r2": "R²", "qini": "Qini", "fit": "share of differences taken up"}[evaluation["metric"]]
     return f"{name} {value:.3f} on {evaluation['held_out_rows']:,} rows not fitted"
 
 
@@ -138,6 +138,9 @@ def scored(model: str, number: int, done: Scored, schema: Schema, path: Path) ->
     """A table was scored."""
     rows, mean = len(done.ids), float(done.scores.mean())
     shown = f"mean {schema.classes[1]} {mean:.1%}" if schema.task == "binary" else f"mean {mean:,.4g}"
+    if schema.task == "segments":
+        places = [int(p) for p in done.scores]
+        shown = ", ".join(f"{name} {places.count(i):,}" for i, name in enumerate(schema.classes))
     return Result(
         verb="score",
         data={"model": model, "version": number, "rows": rows, "out": str(path), "mean": mean},

@@ -154,6 +154,8 @@ def written_scores(scored: Scored, schema: Schema, path: Path) -> Iterator[Calla
         data["prediction"] = [positive if p >= 0.5 else negative for p in scored.scores]
         data[f"probability_{negative}"] = 1 - scored.scores
         data[f"probability_{positive}"] = scored.scores
+    elif schema.task == "segments":
+        data["prediction"] = [schema.classes[int(p)] for p in scored.scores]
     else:
         data["prediction"] = scored.scores
     frame = pa.table(data)

@@ -17,6 +17,7 @@ from ambidex.bundle.open import load_scorer
 from ambidex.bundle.reference import make_reference
 from ambidex.data.table import Table
 from ambidex.delivery.material import Material, outcome, treated
+from ambidex.delivery.unlabelled import evaluate_segments
 from ambidex.errors import DataError, did_you_mean
 from ambidex.ports import Scorer
 from ambidex.records import DataManifest, Recipe, Schema, canonical, digest
@@ -82,7 +83,7 @@ def train(material: Material, recipe: Recipe, *, at_least: Schema | None = None)
             where=material.table.name,
             do="bring at least a few hundred rows with a label",
         )
-    if np.ptp(y_fit) == 0:
+    if np.ptp(y_fit) == 0 and recipe.task != "segments":
         raise DataError(
             "data.target-constant",
             f"{recipe.target} has one value in all {len(y_fit)} training rows, so there is nothing to learn",
@@ -94,7 +95,10 @@ def train(material: Material, recipe: Recipe, *, at_least: Schema | None = None)
     columns, _ = columns_of(test_rows, scorer.schema.relaxed())
     scores = np.asarray(scorer.score_columns(columns, test_rows.rows))
     constant = float(np.mean(y_fit))
-    figures = evaluate(y_test, scores, recipe.task, constant)
+    if recipe.task == "segments":
+        figures = evaluate_segments(scorer, recipe, fit_rows, test_rows)
+    else:
+        figures = evaluate(y_test, scores, recipe.task, constant)
     if recipe.estimator == "uplift":
         figures = evaluate_uplift(test_rows, recipe, scores, constant, base=float(model["base"]))
     evaluation = {
@@ -113,7 +117,7 @@ def train(material: Material, recipe: Recipe, *, at_least: Schema | None = None)
         scores=scores,
         # A label that arrives later does not say what the unit would have done otherwise: no loss to watch.
         losses=None
-        if recipe.estimator == "uplift"
+        if recipe.estimator in ("uplift", "segments")
         else losses(y_test, scores, recipe.task, spread=evaluation["spread"]),
         spread=evaluation["spread"] if recipe.task == "regression" else None,
     )

@@ -379,9 +379,10 @@ def _recipe(
         prepare = Prepare(
             kind="customers", unit=str(unit), time=str(time), value=str(value), horizon_days=rows.log.window
         )
+    target = "segment" if "segment" not in source.columns else "segment_found"
     kinds = {n: "number" if rows.columns[n].dtype.kind == "f" else "category" for n in names}
     return Recipe(
-        data=str(source.origin.get("source") or source.source or ""), target="segment", task="segments", columns=names,
+        data=str(source.origin.get("source") or source.source or ""), target=target, task="segments", columns=names,
         key=unit, prepare=prepare, estimator="segments", seed=seed,
         options={"approach": shipped.approach, "k": shipped.k, "scale": scale, "columns": kinds},
     )  # fmt: skip

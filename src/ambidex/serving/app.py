@@ -181,6 +181,9 @@ class App:
             answer["predictions"] = [positive if p >= 0.5 else negative for p in scores]
             answer["classes"] = served.schema.classes
             answer["probabilities"] = [[1.0 - p, p] for p in scores]
+        elif served.schema.task == "segments":
+            answer["predictions"] = [served.schema.classes[int(p)] for p in scores]
+            answer["classes"] = served.schema.classes
         self.counts["answered"] += 1
         self.counts["rows"] += len(scores)
         connection.answer(Answer(200, _encode(answer), logged_as=model))
@@ -256,6 +259,11 @@ def _label(label: Any, index: int, served: Served) -> Any:
             found=f"the classes are {', '.join(schema.classes)}",
             do="write the labels as in training",
         )
+    if schema.task == "segments":
+        raise DataError(
+            "data.no-label", f"{served.model} gives segments, and no label says which one is right",
+            where=f"label {index}", do="send labels to a model that predicts an outcome",
+        )  # fmt: skip
     try:
         number = math.nan if isinstance(label, bool) else float(label)
     except (ValueError, OverflowError):

@@ -125,6 +125,13 @@ def _checked(table: Table, schema: Schema, column: str, row: int, value: str) ->
             found=f"the classes are {', '.join(schema.classes)}",
             do="write the labels as in training",
         )
+    if schema.task == "segments":
+        raise DataError(
+            "data.no-label",
+            "the model gives segments, and no label says which one is right",
+            where=where,
+            do="give labels to a model that predicts an outcome",
+        )
     try:
         number = float(value)
     except ValueError:
