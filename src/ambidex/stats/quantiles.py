@@ -21,8 +21,8 @@ __all__ = ["combined_difference", "quantile_difference", "quantile_draws", "quan
 
 Floats = npt.NDArray[np.float64]
 
-DRAWS, WORK, FEWEST = 9_999, 200_000_000, 400
-"""Draws where each is a beta; where units are resampled, as many as ``WORK`` rows allow, ``FEWEST`` at least."""
+DRAWS, RESAMPLED, WORK, FEWEST = 9_999, 3_999, 200_000_000, 400
+"""Draws where each is a beta; where units are resampled, ``RESAMPLED``, or what ``WORK`` rows allow, ``FEWEST`` at least."""
 
 BEYOND = 5
 """Units that should lie beyond the quantile, on its thinner side, in each arm; with fewer it rests on the extremes."""
@@ -232,7 +232,7 @@ def _arm(
 
 def _resampled(values: Floats, codes: npt.NDArray[np.intp], units: int, q: float, rng: np.random.Generator) -> Floats:
     """Draws of the quantile with whole units resampled; values ascending, with the unit of each."""
-    many = int(np.clip(WORK // len(values), FEWEST, DRAWS))
+    many = int(np.clip(WORK // len(values), FEWEST, RESAMPLED))
     out = np.empty(many)
     for i in range(many):
         times = np.bincount(rng.integers(0, units, units), minlength=units)
