@@ -22,7 +22,7 @@ __all__ = ["combined_difference", "quantile_difference", "quantile_draws", "quan
 Floats = npt.NDArray[np.float64]
 
 DRAWS, RESAMPLED, WORK, FEWEST = 9_999, 3_999, 200_000_000, 400
-"""Draws where each is a beta; where units are resampled, ``RESAMPLED``, or what ``WORK`` rows allow, ``FEWEST`` at least."""
+"""Draws where each is a beta; of whole units, ``RESAMPLED`` or what ``WORK`` rows allow, ``FEWEST`` at least."""
 
 BEYOND = 5
 """Units that should lie beyond the quantile, on its thinner side, in each arm; with fewer it rests on the extremes."""
