@@ -43,9 +43,6 @@ NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)
 SMALLEST_P = 1e-100
 """p-values below this are taken as this before they are spread over looks."""
 
-EVEN = 0.001
-"""z(1-α/2) of the largest alpha that is tried, .9992."""
-
 LEAST = 1e-290
 """Error rates below this are taken as this."""
 
@@ -217,15 +214,37 @@ def planned_p(times: Sequence[float], p_value: float, *, final: bool = False) ->
     z = -float(special.ndtri(min(max(p_value, SMALLEST_P), 1.0) / 2))
 
     def over(overall: float) -> float:
-        """How far the bound at alpha = 2(1 - Φ(overall)) lies beyond z; on this scale it is nearly straight."""
+        """How far the bound at alpha = 2(1 - Φ(overall)) lies beyond z."""
         return min(_spending_bounds(when, 2 * float(special.ndtr(-overall)), final)[-1], 99.0) - z
 
     if len(when) == 1 and (final or when[0] >= 1):
         return p_value
-    if z <= EVEN or over(EVEN) >= 0:
+    overall, bounds = _curve(when, final)
+    if z <= bounds[0]:
         return 1.0
-    found = z if over(z) <= 0 else optimize.brentq(over, EVEN, z, xtol=1e-5)
+    if z < bounds[-1]:
+        found = float(np.interp(z, bounds, overall))
+    else:
+        found = z if over(z) <= 0 else optimize.brentq(over, 0.5, z, xtol=1e-5)
     return max(min(2 * float(special.ndtr(-found)), 1.0), p_value)
+
+
+@lru_cache(maxsize=64)
+def _curve(times: tuple[float, ...], final: bool) -> tuple[Floats, Floats]:
+    """z(1-α/2) of many alphas, rising, and the last look's bound of |Z| at each, shape (m,) each.
+
+    Made once for all estimates of a look. On this scale the curve is nearly straight: a cubic through 28 points lies
+    within 1e-5 of the recursion. It ends where nothing is left to spend.
+    """
+    from scipy import interpolate, special
+
+    knots = np.linspace(0.001, 5.0, 28)
+    exact = np.array([_spending_bounds(times, 2 * float(special.ndtr(-z)), final)[-1] for z in knots])
+    knots = knots[np.isfinite(exact)]
+    if len(knots) < 4:
+        return np.array([0.0, 0.0]), np.array([math.inf, math.inf])
+    fine = np.linspace(knots[0], knots[-1], 4000)
+    return fine, interpolate.CubicSpline(knots, exact[np.isfinite(exact)])(fine)
 
 
 @lru_cache(maxsize=256)
