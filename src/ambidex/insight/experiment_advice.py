@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ambidex.insight.experiment_words import Comparison, Style, roughly, sentence
+from ambidex.insight.experiment_words import Comparison, Style, sentence
 from ambidex.report.answer import Check, Recommendation
 from ambidex.report.words import listing
 
@@ -186,8 +186,8 @@ def _needed(waiting: Sequence[Comparison]) -> str:
     if not math.isfinite(c.difference.high - c.difference.low):
         why = c.difference.method if "too few" in c.difference.method else "too few units, or none that differ"
         return f" There is no interval to judge by: {why}."
-    if more := roughly(c.verdict.needed):
-        out = f" About {more} more units would tell, if the difference is what it looks like now"
+    if c.more:
+        out = f" About {c.more} would tell, if the difference is what it looks like now"
         out += f" ({style.delta(c.difference.value)})."
     if c.detectable is not None:
         out += f" As it stands it could see differences from about {style.delta(c.detectable).lstrip('+')}."
@@ -209,8 +209,7 @@ def _actions(r: Recommendation, lead: Comparison) -> Actions:
                 effect + " not taken" if lead.verdict.outcome != "open" else "none",
             ),
         )
-    need = lead.verdict.needed
-    more = f"{roughly(need)} more units" if need else "many more units, or a bolder change"
+    more = lead.more or "many more units, or a bolder change"
     return (
         (f"Go on with the test, or stop it and keep {lead.control}", "product owner", more, f"a verdict on {label}"),
     )

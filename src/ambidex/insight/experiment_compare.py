@@ -113,7 +113,7 @@ def compare(reading: Reading, who: Assignment, settings: Family, *, cap: bool = 
         out.append(
             Comparison(
                 reading, *shown, candidate=candidate, baseline=baseline, difference=e, verdict=decide(claim, e),
-                lift=lift,
+                lift=lift, clusters=None if settings.clusters is None else settings.clusters.count,
             )
         )  # fmt: skip
     return out

@@ -33,6 +33,7 @@ class Comparison:
         verdict: Of "the difference is above 0", or of a guardrail's claim.
         equal: Verdict of "the difference is outside ±margin", if a margin was stated.
         lift: Relative difference, or None where it has no meaning.
+        clusters: Clusters that the difference rests on, where units come in clusters.
     """
 
     reading: Reading
@@ -44,6 +45,18 @@ class Comparison:
     verdict: Verdict
     equal: Verdict | None = None
     lift: Estimate | None = None
+    clusters: int | None = None
+
+    @property
+    def more(self) -> str:
+        """Units still needed for a verdict, in words; empty where none are, or it is not known."""
+        needed = self.verdict.needed
+        if needed is None:
+            return ""
+        text = f"{roughly(needed)} more units"
+        if self.clusters and self.difference.n:
+            text += f" ({plural(float(f'{needed * self.clusters / self.difference.n:.2g}'), 'cluster')} like these)"
+        return text
 
     @property
     def detectable(self) -> float | None:
@@ -237,8 +250,7 @@ def metric_finding(
         more=f"more {label}",
     )
     if most.verdict.outcome == "open":
-        more = roughly(most.verdict.needed)
-        so_what = "Not decided." + (f" About {more} more units would tell, if the truth is as seen." if more else "")
+        so_what = "Not decided." + (f" About {most.more} would tell, if the truth is as seen." if most.more else "")
         if most.same:
             so_what = "Choose by cost; this outcome does not tell the arms apart."
     else:
