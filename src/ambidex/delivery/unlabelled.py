@@ -29,7 +29,7 @@ __all__ = ["evaluate_segments", "misfit", "steady"]
 
 Floats = NDArray[np.float64]
 
-AGAIN, DRAWS = 1_000, 20
+AGAIN, DRAWS = 3_000, 60
 
 
 def misfit(scorer: Scorer, rows: Table) -> tuple[Floats, Floats]:
