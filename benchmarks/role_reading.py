@@ -15,7 +15,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -108,7 +108,8 @@ def main() -> None:
         for j in range(len(AREAS)):
             found[test, j] = np.digitize(scores[test, j], limits(scores[~test, j], asked[~test, j]), right=True)
     print(
-        f"levels within one, ten folds: {(abs(found - asked) <= 1).mean():.3f}; mean error {abs(found - asked).mean():.2f}"
+        f"levels within one, ten folds: {(abs(found - asked) <= 1).mean():.3f}; "
+        f"mean error {abs(found - asked).mean():.2f}"
     )
     hit = []
     for g, i in zip(gold, rows, strict=True):

@@ -8,7 +8,7 @@ from ambidex.errors import CODES, AmbidexError, InternalError, UsageError, expla
 from support import ROOT
 
 SOURCES = ROOT / "src" / "ambidex"
-CODE = re.compile(r'"((?:usage|data|check|env|http|internal)\.[a-z]+(?:-[a-z]+)*)"')
+CODE = re.compile(r'"((?:usage|data|advice|check|env|http|internal)\.[a-z]+(?:-[a-z]+)*)"')
 
 
 def used() -> set[str]:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     )
     from ambidex.journeys import (
         campaign,
+        career,
         demo,
         doctor,
         drift,
@@ -49,11 +50,13 @@ if TYPE_CHECKING:
         report,
         resume,
         retrain,
+        role,
         rollback,
         score,
         segments,
         serve,
         status,
+        team,
         test,
         train,
     )
@@ -76,6 +79,7 @@ __all__ = [
     "UsageError",
     "Verdict",
     "campaign",
+    "career",
     "customers_at",
     "decide",
     "demo",
@@ -97,11 +101,13 @@ __all__ = [
     "report",
     "resume",
     "retrain",
+    "role",
     "rollback",
     "score",
     "segments",
     "serve",
     "status",
+    "team",
     "test",
     "train",
 ]

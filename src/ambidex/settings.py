@@ -14,7 +14,8 @@ from ambidex.errors import UsageError, did_you_mean
 from ambidex.records import NAME, Prepare, canonical, digest
 
 __all__ = [
-    "FILE", "GateSettings", "ModelSettings", "Settings", "add_model", "duration", "quoted", "read_settings",
+    "FILE",
+    "AdviceSettings", "GateSettings", "ModelSettings", "Settings", "add_model", "duration", "quoted", "read_settings",
     "replace_file",
 ]  # fmt: skip
 
@@ -120,6 +121,38 @@ class WatchSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
     looks: float = 365.0
 
 
+class AdviceThresholds(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """``[advice.thresholds]``: what advice counts with; None is the value that ships.
+
+    Attributes:
+        small_team: Most people for whom one person can do both jobs.
+        can_specialise: Fewest people that can divide the jobs.
+        strong: Level from which somebody counts as strong.
+        stale_days: Days after which an answer to a question is forgotten.
+    """
+
+    small_team: int | None = None
+    can_specialise: int | None = None
+    strong: int | None = None
+    stale_days: int | None = None
+
+    def given(self) -> dict[str, int]:
+        """What the file says."""
+        return {k: v for k in self.__struct_fields__ if (v := getattr(self, k)) is not None}
+
+
+class AdviceSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """``[advice]``: levels that the two roles need here.
+
+    Attributes:
+        areas: Area -> level of the data scientist and of the ML engineer, 0 to 3 or "any".
+        thresholds: What advice counts with.
+    """
+
+    areas: dict[str, tuple[int | str, int | str]] = msgspec.field(default_factory=dict)
+    thresholds: AdviceThresholds = AdviceThresholds()
+
+
 class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """The whole file.
 
@@ -134,6 +167,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     watch: WatchSettings = WatchSettings()
     models: dict[str, ModelSettings] = msgspec.field(default_factory=dict)
     questions: dict[str, Question] = msgspec.field(default_factory=dict)
+    advice: AdviceSettings = AdviceSettings()
 
 
 def read_settings(folder: Path) -> Settings:
@@ -247,7 +281,7 @@ def _check_prepare(model: str, prepare: dict[str, Any] | None) -> None:
     lacking = [key for key in ("kind", "unit", "time", "value") if key not in prepare]
     if prepare.get("horizon_days", 1) < 1:
         raise UsageError("usage.config", f"{where} horizon_days must be 1 or more", where=FILE)
-    if lacking or prepare["kind"] != "orders":
+    if lacking or prepare["kind"] not in ("orders", "customers"):
         wrong = f"lacks {', '.join(lacking)}" if lacking else f"has kind {prepare['kind']!r}"
         raise UsageError("usage.config", f"{where} {wrong}", found='kind = "orders", unit, time, value', where=FILE)
 

@@ -198,10 +198,10 @@ def check_fact(id: str, value: str) -> tuple[str, str]:
     return name, said
 
 
-def fresh(facts: Iterable[Fact], now: datetime) -> Mapping[str, Fact]:
-    """The newest answer to each question, as far as none is older than 90 days."""
+def fresh(facts: Iterable[Fact], now: datetime, *, stale: timedelta = STALE) -> Mapping[str, Fact]:
+    """The newest answer to each question, as far as it is not stale."""
     newest: dict[str, Fact] = {}
     for fact in facts:
         if fact.id not in newest or fact.at >= newest[fact.id].at:
             newest[fact.id] = fact
-    return {id: fact for id, fact in newest.items() if now - fact.at <= STALE}
+    return {id: fact for id, fact in newest.items() if now - fact.at <= stale}

@@ -53,12 +53,13 @@ class Phrases:
         weight = 1.0
         if phrase.startswith("~"):
             phrase, weight = phrase[1:], WEAK
-        parts, gaps = [], set()
-        for token in phrase.split():
-            if token == "…":
+        parts: list[tuple[str, bool]] = []
+        gaps: set[int] = set()
+        for part in phrase.split():
+            if part == "…":
                 gaps.add(len(parts))
             else:
-                parts.append((token.rstrip("*"), token.endswith("*")))
+                parts.append((part.rstrip("*"), part.endswith("*")))
         known = _Phrase(tuple(parts), frozenset(gaps), weight, tag)
         first, open_ = parts[0]
         if open_:

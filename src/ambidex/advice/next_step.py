@@ -4,25 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from ambidex.advice.facts import ASKED, KINDS, MEANING, Asked, Signal, Task, check_fact, fresh
+from ambidex.advice.matrix import Matrix, matrix_of
 from ambidex.advice.rules import Rule, View, decide_role, hire, one_person
+from ambidex.advice.sheet import Person
 from ambidex.advice.signals import signals as read_signals
 from ambidex.advice.state import ProjectState, gather
+from ambidex.advice.team import crossovers, reaches, strong_person
 from ambidex.ports import Store
 from ambidex.report.answer import Mark, Result
 from ambidex.settings import Settings
 
-__all__ = ["advise", "as_result", "check_fact", "read_and_advise"]
+__all__ = ["SHEET_ROLES", "advise", "as_result", "check_fact", "read_and_advise"]
 
 PAIRING = ("A2", "A3", "A4")
 """Questions that decide more than others do."""
 
 FIRST = ("D3", "P0", "D1", "E4", "E3", "E1", "E2", "D5", "D2", "D4", "A5", "A2", "A1")
 """Whose task comes first where several signals ask for one."""
+
+SHEET_ROLES = {"data_scientist": "data-scientist", "ml_engineer": "ml-engineer", "both": "both", "in_sequence": "both"}
+"""Roles of the rules whose levels the skills matrix knows."""
 
 _ORDER = {id: i for i, id in enumerate(MEANING)}
 
@@ -65,6 +71,8 @@ def advise(
     strong: bool | None = None,
     gap: bool | None = None,
     idle: Task | None = None,
+    crossover: Sequence[dict[str, Any]] = (),
+    matrix: Matrix | None = None,
 ) -> dict[str, Any]:
     """The recommendation as the contract's ``data``.
 
@@ -74,6 +82,8 @@ def advise(
         strong: Whether somebody is strong in statistics, analysis, software and infrastructure.
         gap: Whether nobody reaches the role's levels; None without a skills sheet.
         idle: What to do first where no signal asks for anything.
+        crossover: Who wants the other role and is near it.
+        matrix: Thresholds; those that ship if None.
 
     >>> advise([])["role"]
     'cannot_say'
@@ -81,7 +91,9 @@ def advise(
     order = sorted(signals, key=lambda s: _ORDER[s.id])
     rule = decide_role(order)
     view = View.of(order)
-    person, because = one_person(order, team=team, strong=strong)
+    limits = matrix or matrix_of(None)
+    sizes = {"small_team": limits.small_team, "can_specialise": limits.can_specialise}
+    person, because = one_person(order, team=team, strong=strong, **sizes)
     task = _first_task(order, rule.role) or idle or Task("see where everything stands", "ambidex status")
     if rule.name == "R2":
         task = Task("answer what only people know", "ambidex next --ask")
@@ -98,9 +110,9 @@ def advise(
         "would_change": _would_change(order, rule.role),
         "questions": [
             {"id": a.id, "text": a.text, "choices": list(a.choices)}
-            for a in _questions(order, rule, person, team=team, strong=strong)
+            for a in _questions(order, rule, person, team=team, strong=strong, sizes=sizes)
         ],
-        "crossover": [],
+        "crossover": list(crossover),
     }
 
 
@@ -136,7 +148,7 @@ def _would_change(order: Sequence[Signal], role: str) -> list[dict[str, str]]:
 
 
 def _questions(
-    order: Sequence[Signal], rule: Rule, person: str, *, team: int | None, strong: bool | None
+    order: Sequence[Signal], rule: Rule, person: str, *, team: int | None, strong: bool | None, sizes: dict[str, int]
 ) -> list[Asked]:
     """Questions to people whose answer could change what is recommended."""
     open_ = [s for s in order if s.state == "unknown" and s.id in ASKED]
@@ -145,7 +157,7 @@ def _questions(
         rest = [s for s in order if s is not signal]
         for turned in _turned(signal):
             moves_role = decide_role([*rest, turned]).role != rule.role
-            moves_person = one_person([*rest, turned], team=team, strong=strong)[0] != person
+            moves_person = one_person([*rest, turned], team=team, strong=strong, **sizes)[0] != person
             # Where too little is known, every answer counts towards enough.
             if moves_role or moves_person or rule.name == "R2":
                 asked.append(ASKED[signal.id])
@@ -159,7 +171,9 @@ def _questions(
     return asked
 
 
-def read_and_advise(folder: Path, store: Store, settings: Settings, *, now: datetime) -> dict[str, Any]:
+def read_and_advise(
+    folder: Path, store: Store, settings: Settings, *, now: datetime, people: Sequence[Person] | None = None
+) -> dict[str, Any]:
     """Read a workspace and say what it needs next.
 
     Args:
@@ -167,14 +181,26 @@ def read_and_advise(folder: Path, store: Store, settings: Settings, *, now: date
         store: Its events and their fold.
         settings: ambidex.toml.
         now: The time, with a zone.
+        people: The team's skills sheet, if there is one.
     """
     state = gather(folder, store, settings, now)
-    said = fresh(state.facts, now)
+    matrix = matrix_of(settings.advice)
+    said = fresh(state.facts, now, stale=timedelta(days=matrix.stale_days))
+    signals = read_signals(state)
+    team = int(said["TEAM"].value) if "TEAM" in said else None
+    strong = said["STRONG"].value == "yes" if "STRONG" in said else None
+    if people is None:
+        return advise(signals, team=team, strong=strong, idle=_idle(state), matrix=matrix)
+    role = SHEET_ROLES.get(decide_role(signals).role)
+    reached = None if role is None else reaches(people, matrix, role)
     return advise(
-        read_signals(state),
-        team=int(said["TEAM"].value) if "TEAM" in said else None,
-        strong=said["STRONG"].value == "yes" if "STRONG" in said else None,
+        signals,
+        team=len(people),
+        strong=strong_person(people, matrix) if strong is None else strong,
+        gap=None if reached is None else not reached,
         idle=_idle(state),
+        crossover=crossovers(people, matrix),
+        matrix=matrix,
     )
 
 
@@ -218,6 +244,14 @@ def as_result(data: dict[str, Any], *, ask: bool = False) -> Result:
     person = data["one_person"]
     answer = {"works": "works", "does_not_work": "does not work", "cannot_say": "cannot say"}
     lines.append((" ", f"one person  {answer[person['answer']]}: {'; '.join(person['because'])}"))
+    if data["hire"] != "unknown":
+        words = {"covered": "not needed: the sheet reaches the levels", "yes": "yes: nobody reaches the levels",
+                 "not_yet": "not yet: one signal is not enough to hire on"}  # fmt: skip
+        lines.append((" ", f"hire        {words[data['hire']]}"))
+    for c in data["crossover"]:
+        lines.append(
+            (" ", f"crossover   {c['person']} wants {c['to']}; to learn: {', '.join(c['learn']) or 'nothing'}")
+        )
     for change in data["would_change"][:3]:
         said = f"{change['id']} {change['to']}: {_SHORT[change['role']]}"
         lines.append((" ", f"if instead  {said} ({MEANING[change['id']]})"))

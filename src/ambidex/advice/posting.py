@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from ambidex.errors import DataError
+from ambidex.errors import DataError, UsageError, did_you_mean
 
-__all__ = ["Kind", "Posting", "is_english", "kind_of", "masked", "read_posting", "title_of"]
+__all__ = ["Kind", "Posting", "check_kind", "is_english", "kind_of", "masked", "read_posting", "title_of"]
 
 Kind = Literal["posting", "cv", "brief"]
 
@@ -48,7 +48,10 @@ _OFFER = re.compile(
     re.IGNORECASE,
 )
 _COMMON = frozenset(
-    "the of and to in a is for with on as are be by or an at from this that will you your we our it have not can".split()
+    re.findall(
+        r"\w+",
+        "the of and to in a is for with on as are be by or an at from this that will you your we our it have not can",
+    )
 )
 _TITLE = re.compile(
     r"\b(scientist|engineer|analyst|developer|architect|manager|lead|director|researcher|specialist|consultant|head)\b",
@@ -135,6 +138,19 @@ def kind_of(plain: str) -> Kind:
     if past >= 2 and offers <= 1:
         return "cv"
     return "brief" if offers == 0 and len(plain) < SHORT else "posting"
+
+
+def check_kind(said: str | None) -> Kind | None:
+    """One of the kinds, or a usage error."""
+    kinds: dict[str, Kind] = {"posting": "posting", "cv": "cv", "brief": "brief"}
+    if said is None:
+        return None
+    if said.lower() not in kinds:
+        raise UsageError(
+            "usage.value", f"there is no kind {said!r}{did_you_mean(said, kinds)}", where="option --kind",
+            found=", ".join(kinds), do="--kind posting",
+        )  # fmt: skip
+    return kinds[said.lower()]
 
 
 def is_personal(text: str) -> bool:

@@ -109,7 +109,7 @@ def _head(text: str, m: _Matchers) -> str | None:
         return m.heads[plain]
     if text.rstrip().endswith(":") or len(plain.split()) <= 5:
         for head, section in m.heads.items():
-            if plain.startswith(head + " ") and len(plain) - len(head) < 25 or plain.endswith(" " + head):
+            if (plain.startswith(head + " ") and len(plain) - len(head) < 25) or plain.endswith(" " + head):
                 return section
     return None
 

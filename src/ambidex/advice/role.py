@@ -10,9 +10,11 @@ from ambidex.advice.features import area_scores, balance, features, level_of, li
 from ambidex.advice.lexicon import AREAS, OTHERS
 from ambidex.advice.posting import Kind, Posting, is_english, is_personal, kind_of, title_of
 from ambidex.advice.reading import Line, read_lines
+from ambidex.errors import UsageError, did_you_mean
 from ambidex.report.answer import Mark, Result
+from ambidex.report.words import plural
 
-__all__ = ["EXPECTED", "as_result", "read_role", "rewrite", "shown"]
+__all__ = ["EXPECTED", "as_result", "expected", "read_role", "rewrite", "shown"]
 
 EXPECTED = ("data_scientist", "ml_engineer", "both_in_one", "overlap", "neither", "cannot_say")
 
@@ -55,6 +57,17 @@ _TITLES = (
 )
 
 
+def expected(said: str) -> str:
+    """A reading by its name, hyphens or underscores, or a usage error with the neighbours."""
+    name = said.strip().lower().replace("-", "_")
+    if name not in EXPECTED:
+        raise UsageError(
+            "usage.value", f"there is no reading {said!r}{did_you_mean(name, EXPECTED)}", where="option --expect",
+            found=", ".join(EXPECTED), do="--expect data_scientist",
+        )  # fmt: skip
+    return name
+
+
 def read_role(posting: Posting, *, kind: Kind | None = None) -> dict[str, Any]:
     """The reading as the contract's ``data``.
 
@@ -82,7 +95,10 @@ def read_role(posting: Posting, *, kind: Kind | None = None) -> dict[str, Any]:
     reading, also = ("cannot_say", None) if why else _read(kind, counted, likeness(features(lines, posting.plain)))
     scores = area_scores(lines)
     fits = None if title is None or why else _fits(title[0], reading, also)
-    split = {"data_scientist": _spans(posting, [*counted["explore"], *counted["model"]]), "ml_engineer": _spans(posting, counted["deliver"])}  # fmt: skip
+    split = {
+        "data_scientist": _spans(posting, [*counted["explore"], *counted["model"]]),
+        "ml_engineer": _spans(posting, counted["deliver"]),
+    }
     return {
         "kind": kind,
         "title": None if title is None else title[0],
@@ -137,12 +153,12 @@ def shown(lines: Sequence[Line]) -> list[Line]:
 
 
 def _cannot(plain: str, kind: str, lines: Sequence[Line], counted: dict[str, list[Line]]) -> str:
-    if not is_english(plain):
-        return "the text is not English, and only English is read"
     words = sum(len(line.sentence.text.split()) for line in lines)
     fewest = FEWEST_IN_BRIEF if kind == "brief" else FEWEST_WORDS
     if words < fewest:
         return f"{words} words about the work, and fewer than {fewest} do not show it"
+    if not is_english(plain):
+        return "the text is not English, and only English is read"
     others = sum(min(2.0, w) for line in lines for w in line.others.values())
     if all(len(counted[s]) < FEWEST_SENTENCES for s in ("explore", "deliver", "model")) and others < 2:
         return "fewer than two sentences of exploration, of delivery and of building models"
@@ -256,16 +272,14 @@ def as_result(data: dict[str, Any], *, expect: str | None = None, rewritten: str
     """The reading as the terminal shows it; not passed if another role was expected."""
     reading, also = data["reading"], data["also"]
     passed = expect is None or expect == reading
-    counts = [
-        (data[s]["sentences"], word) for s, word in (("exploration", "exploration"), ("delivery", "delivery"), ("modelling", "building models"))
-    ]  # fmt: skip
+    explored, delivered, built = (data[s]["sentences"] for s in ("exploration", "delivery", "modelling"))
     mark: Mark = "■" if not passed else "▲" if reading == "cannot_say" else "✓"
-    said = "; ".join(f"{n} of {word}" for n, word in counts)
+    because = f" ({data['why_not']})" if data["why_not"] else ""
+    near = f"; nearly {NAMES[also]}" if also else ""
     lines: list[tuple[Mark, str]] = [
-        (mark, f"{counts[0][0]} {'sentence' if counts[0][0] == 1 else 'sentences'} of exploration, {counts[1][0]} of delivery, {counts[2][0]} of building models"),
-        (" ", f"reads as    {NAMES[reading]}" + (f" ({data['why_not']})" if data["why_not"] else "") + (f"; nearly {NAMES[also]}" if also else "")),
-    ]  # fmt: skip
-    del said
+        (mark, f"{plural(explored, 'sentence')} of exploration, {delivered} of delivery, {built} of building models"),
+        (" ", f"reads as    {NAMES[reading]}{because}{near}"),
+    ]
     if data["title"]:
         words = {True: "fits", False: "does not fit", None: "cannot be judged"}[data["title_fits"]]
         better = f"; {data['suggested_title']} would" if data["title_fits"] is False and data["suggested_title"] else ""
@@ -286,7 +300,6 @@ def as_result(data: dict[str, Any], *, expect: str | None = None, rewritten: str
         verb="role", data=body, lines=tuple(lines), passed=passed,
         code=None if passed else "check.role",
         do=None if passed else "change the text, or --expect " + reading,
-        warnings=tuple(("advice.limits", w) for w in data["warnings"]),
     )  # fmt: skip
 
 

@@ -153,7 +153,12 @@ def hire(signals: Iterable[Signal], *, gap: bool | None) -> Hire:
 
 
 def one_person(
-    signals: Iterable[Signal], *, team: int | None, strong: bool | None
+    signals: Iterable[Signal],
+    *,
+    team: int | None,
+    strong: bool | None,
+    small_team: int = SMALL_TEAM,
+    can_specialise: int = CAN_SPECIALISE,
 ) -> tuple[Literal["works", "does_not_work", "cannot_say"], list[str]]:
     """Can one person do both hands' work here?
 
@@ -161,6 +166,8 @@ def one_person(
         signals: The signals.
         team: People in the team, None if not said.
         strong: Whether somebody is strong in statistics, analysis, software and infrastructure.
+        small_team: Most people for whom one person can do both.
+        can_specialise: Fewest people that can divide the work.
 
     Returns:
         The answer, and the reasons.
@@ -171,14 +178,14 @@ def one_person(
         against.append(f"a promised limit is {view.yes['D3']}")
     if "A6" in view.yes:
         against.append(f"deep {view.yes['A6']} is needed")
-    if team is not None and team >= CAN_SPECIALISE:
+    if team is not None and team >= can_specialise:
         against.append(f"a team of {team} can specialise")
     if against:
         return "does_not_work", against
     missing = []
     if team is None:
         missing.append("TEAM not known")
-    elif team > SMALL_TEAM:
+    elif team > small_team:
         missing.append(f"a team of {team} is neither small nor large")
     if "A7" not in view.yes:
         missing.append("methods, models or load are not simple" if "A7" in view.asked else "A7 not known")

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 __all__ = ["Sentence", "split"]
 
@@ -34,18 +35,26 @@ _ABBREVIATED = re.compile(
 _GLUED = re.compile(r"(?<=[a-z0-9)%+])(?=[A-Z][a-z]|[A-Z]{2,}[a-z]?\b)|(?<=[a-z]{2}\))(?=[A-Z])")
 _TOKEN = re.compile(r"[A-Za-z0-9+#&'’]+")
 _CAMEL = frozenset(
-    """PyTorch TensorFlow LinkedIn JavaScript TypeScript GitHub GitLab BitBucket PowerPoint PowerBI DevOps MLOps LLMOps
-    DataOps AIOps DevSecOps iOS eCommerce NumPy SciPy MySQL NoSQL PostgreSQL GraphQL OpenCV OpenAI OpenCL OpenGL SageMaker
-    BigQuery DataBricks PhD PhDs McKinsey HuggingFace LangChain LlamaIndex ChatGPT YouTube PayPal FinTech InsurTech AdTech
-    BioTech EdTech MarTech WordPress CatBoost XGBoost LightGBM MLflow MLFlow KubeFlow CloudFormation CloudWatch DynamoDB
-    MongoDB HBase DataRobot ElasticSearch RabbitMQ GraphX GraphLab MapReduce PySpark SparkML SparkSQL RStudio JetBrains
-    DeepMind DeepSpeed TensorRT cuDNN PowerShell SharePoint FastAPI CircleCI TeamCity DataStage DataFrame QlikView QlikSense
-    QuickSight AutoML VertexAI GenAI CentOS MacOS macOS LaTeX VoIP IoT SaaS PaaS IaaS MaaS LLMs APIs KPIs GPUs CPUs SDKs
-    CNNs RNNs GANs SVMs OKRs ETLs VMs PMs ICs HPCs UIs DBs SQLite SQLAlchemy SnowFlake LexisNexis DoorDash MasterCard
-    JPMorgan HealthCare BlackRock WeWork AirBnB eBay iPhone iPad NetSuite HubSpot SalesForce TigerGraph Neo4J""".split()
+    re.findall(
+        r"\S+",
+        """
+        PyTorch TensorFlow LinkedIn JavaScript TypeScript GitHub GitLab BitBucket PowerPoint PowerBI DevOps MLOps
+        LLMOps DataOps AIOps DevSecOps iOS eCommerce NumPy SciPy MySQL NoSQL PostgreSQL GraphQL OpenCV OpenAI
+        OpenCL OpenGL SageMaker BigQuery DataBricks PhD PhDs McKinsey HuggingFace LangChain LlamaIndex ChatGPT
+        YouTube PayPal FinTech InsurTech AdTech BioTech EdTech MarTech WordPress CatBoost XGBoost LightGBM MLflow
+        MLFlow KubeFlow CloudFormation CloudWatch DynamoDB MongoDB HBase DataRobot ElasticSearch RabbitMQ GraphX
+        GraphLab MapReduce PySpark SparkML SparkSQL RStudio JetBrains DeepMind DeepSpeed TensorRT cuDNN
+        PowerShell SharePoint FastAPI CircleCI TeamCity DataStage DataFrame QlikView QlikSense QuickSight AutoML
+        VertexAI GenAI CentOS MacOS macOS LaTeX VoIP IoT SaaS PaaS IaaS MaaS LLMs APIs KPIs GPUs CPUs SDKs CNNs
+        RNNs GANs SVMs OKRs ETLs VMs PMs ICs HPCs UIs DBs SQLite SQLAlchemy SnowFlake LexisNexis DoorDash
+        MasterCard JPMorgan HealthCare BlackRock WeWork AirBnB eBay iPhone iPad NetSuite HubSpot SalesForce
+        TigerGraph Neo4J
+        """,
+    )
 )
 _HEADS = re.compile(
-    r"(?<![\w'’])(?:Key |Primary |Core |Basic |Minimum |Preferred |Required |Desired |Additional |Job |Role |Essential )?"
+    r"(?<![\w'’])"
+    r"(?:Key |Primary |Core |Basic |Minimum |Preferred |Required |Desired |Additional |Job |Role |Essential )?"
     r"(?:Responsibilities|Qualifications|Requirements|Must[- ]Haves?|Nice[- ][Tt]o[- ]Haves?|What You['’]ll Do|"
     r"What You['’]ll Bring|What You['’]ll Need|Who You Are|About You|About Us|About The Role|About the Role|"
     r"Duties|Benefits|Perks)\s*:?(?=\s*[A-Z(“\"]|\s*[-•])"
@@ -106,7 +115,7 @@ def _parts(text: str, start: int, end: int, glued: bool, named: frozenset[str]) 
     for head in _HEADS.finditer(text, start, end):
         cuts.update((head.start(), head.end()))
     ordered = sorted(cuts)
-    for a, b in zip(ordered, ordered[1:], strict=False):
+    for a, b in pairwise(ordered):
         yield from _short_enough(text, a, b)
 
 
@@ -125,7 +134,7 @@ def _inside_a_name(text: str, seam: int, named: frozenset[str]) -> bool:
     if any(whole.endswith(n) and right - len(n) < seam < right for n in named):
         return True
     before = seam - left
-    return before < 2 or text[left:seam].istitle() and before < 4 and right - seam > 2  # McKinsey, DeVry
+    return before < 2 or (text[left:seam].istitle() and before < 4 and right - seam > 2)  # McKinsey, DeVry
 
 
 def _short_enough(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:

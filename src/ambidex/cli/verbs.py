@@ -549,8 +549,44 @@ VERBS: dict[str, Verb] = {
             [
                 _flag("--ask", "Ask only what could change the answer."),
                 _many("--answer", "ID=VALUE", "Answer a question.", type=Fact()),
+                _option("--team", "SHEET", "A skills sheet; says whether the team can do it. Not kept."),
             ],
             ["ambidex next", "ambidex next --ask", "ambidex next --answer A3=sustained"],
+        ),
+        Verb(
+            "team",
+            "Advise",
+            "the people's skills against the work ahead",
+            [
+                _argument("sheet"),
+                click.Option(["--for", "for_"], metavar="ROLE", help="data-scientist, ml-engineer, both, or next."),
+            ],
+            ["ambidex team skills.csv", "ambidex team skills.csv --for ml-engineer"],
+            ["SHEET: person, eight areas (0 to 3, blank = not said), wants. Nothing of it is kept."],
+        ),
+        Verb(
+            "role",
+            "Advise",
+            "whose work a job posting or brief really describes",
+            [
+                _argument("text"),
+                _option("--kind", "KIND", "posting, cv or brief; told from the text if not said."),
+                _option("--expect", "ROLE", "Exit 4 if it reads as another role."),
+                _option("--rewrite", "md", "Also a cleaned posting, from the author's own sentences."),
+            ],
+            ["ambidex role posting.txt", "ambidex role - --expect ml-engineer < posting.md"],
+            ["Text, Markdown, HTML, or PDF with the pdf extra; - reads standard input. Nothing is kept."],
+        ),
+        Verb(
+            "career",
+            "Advise",
+            "the way from somebody's levels to a role",
+            [
+                _argument("sheet"),
+                _option("--person", "NAME", "Whose way, as the sheet names them.", required=True),
+                _option("--to", "ROLE", "Where to: ml-engineer, staff-mle, architect and others.", required=True),
+            ],
+            ["ambidex career skills.csv --person Ada --to ml-engineer"],
         ),
     )
 }
