@@ -104,6 +104,24 @@ def test_a_table_without_ids(ws):
     assert not looks(ask(table)).passed
 
 
+def test_a_folder_too_large_for_memory(ws, monkeypatch):
+    from pyarrow import parquet
+
+    from ambidex.data import lazy
+
+    monkeypatch.setattr(lazy, "LARGE_MIB", 0)
+    table = rows(6000)
+    (ws / "data" / "t").mkdir()
+    parquet.write_table(first(table, 3000), ws / "data" / "t" / "a.parquet")
+    one = ask("data/t")
+    assert text(ask("data/t")) == text(one) and looks(one).passed
+    parquet.write_table(table.slice(3000), ws / "data" / "t" / "b.parquet")
+    assert "3,000 units" in looks(ask("data/t")).text
+    (ws / "data" / "t" / "a.parquet").unlink()
+    parquet.write_table(rows(5000, seed=3), ws / "data" / "t" / "c.parquet")
+    assert looks(ask("data/t")).passed
+
+
 def test_a_watched_claim_may_be_looked_at(ws):
     table = rows(6000)
     assert looks(ask(first(table, 2000), anytime=True)).passed

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ambidex.data.sketch import hashes_of, holds, same, sketch
+from ambidex.data.sketch import Rows
 from ambidex.data.table import Table
 from ambidex.insight.experiment_looks import Look
 
@@ -21,11 +21,11 @@ class Ledger:
     """What the workspace knows of looks at a claim.
 
     Attributes:
-        earlier: Looks on rows that are in this table too, oldest first; None if that cannot be told.
+        earlier: Looks on rows that are in this table too, oldest first.
         beside: What the answer keeps for later looks.
     """
 
-    earlier: tuple[Look, ...] | None
+    earlier: tuple[Look, ...]
     beside: dict[str, Any]
 
 
@@ -44,10 +44,7 @@ def open_ledger(
         metric: Primary SPEC or SPECs.
         unit: Column of the units, or None.
     """
-    hashes = hashes_of(table)
-    if hashes is None:
-        return Ledger(None, {})
-    mine = sketch(hashes)
+    rows = Rows.of(table)
     specs = {metric} if isinstance(metric, str) else set(map(str, metric))
     looks: dict[str, Look] = {}
     for _, answer in answers:
@@ -59,8 +56,8 @@ def open_ledger(
             continue  # no verdict was given, so no alpha was spent
         if options.get("unit") != (None if unit is None else str(unit)) or not specs & set(options.get("metric") or ()):
             continue
-        if same(kept, mine):
+        if rows.are(kept):
             break
-        if kept["content"] not in looks and holds(hashes, kept):
+        if kept["content"] not in looks and rows.grew_from(kept):
             looks[kept["content"]] = Look.of(record)
-    return Ledger(tuple(looks.values()), {KEPT: mine})
+    return Ledger(tuple(looks.values()), {KEPT: rows.sketch})
