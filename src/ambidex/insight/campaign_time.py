@@ -164,13 +164,11 @@ def read_who(ask: Ask) -> Who:
     codes, labels = codes_of(source, column)
     numbers = source.number(column)
     known = codes >= 0
-    if ask.control is None and set(np.unique(numbers[np.isfinite(numbers)]).tolist()) <= {0.0, 1.0}:
-        values = read_values(source, column)
-        on = values.values == 1
-        label, control = (column, "untreated") if labels else ("", "")
-        if not on.any():
+    said = set(np.unique(numbers[np.isfinite(numbers)]).tolist())
+    if ask.control is None and (not labels or (said and said <= {0.0, 1.0})):
+        if 1.0 not in said:
             raise _nobody(ask, labels)
-        return Who(on, known, label, control)
+        return Who(read_values(source, column).values == 1, known, column, "untreated")
     if len(labels) == 1:
         if labels[0] == ask.control:
             raise _nobody(ask, labels)
