@@ -108,6 +108,8 @@ def ask(
     for name, values in screened.suspects.items():
         back[name] = fitness({**screened.columns, name: values}, response, schema=schema, seed=seed, order=order)
         e, figure = back[name].estimate, fit.estimate
+        if response.kind == "number" and e.value >= EXACT_R2:
+            screened.relabel(name, "leak", f"{name}: together with other columns it gives {schema.target} exactly")
         notes.append(
             (
                 "after-the-fact",

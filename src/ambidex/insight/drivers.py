@@ -136,7 +136,7 @@ def drivers(
             *asked.tested,
             *((asked.price.verdict,) if asked.price else ()),
         ),
-        cautions=tuple(Caution(*c) for c in _cautions(source, story, screened, notes)),
+        cautions=(*answer.cautions, *(Caution(*c) for c in _cautions(source, story, screened, notes))),
         unknowns=(*say.unknowns(story, time), *answer.unknowns),
         method=say.method(story, time, group),
         record=record(source, verb="drivers", options=options, seed=seed),

@@ -185,9 +185,7 @@ def _among(effect: Estimate, pairs: int) -> Estimate:
     """Bounds that hold for the widest of so many differences, since that one was picked after looking."""
     if effect.law is None or pairs < 2:
         return effect
-    return replace(
-        effect, law=replace(effect.law, among=pairs), method=f"{effect.method}; interval for the widest of {pairs}"
-    ).at(0.05)
+    return replace(effect, law=replace(effect.law, among=pairs)).at(0.05)
 
 
 def _has_two(f: Factor, story: Story) -> bool:

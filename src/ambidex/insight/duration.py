@@ -217,7 +217,9 @@ def _curves(story: Story, factor: Factor | None) -> Finding:
         medians.append((label, made.median))
     said = [f"half by {words.number(m)} for {k}" for k, m in medians if math.isfinite(m)]
     never = [k for k, m in medians if not math.isfinite(m)]
-    if never:
+    if never and not said:
+        said.append("less than half were seen to end")
+    elif never:
         said.append(f"less than half seen to end for {words.listing(never)}")
     name = f"by {factor.name}" if factor is not None else "of all rows"
     target = story.outcome.name

@@ -19,6 +19,7 @@ from ambidex.stats.design import LEVELS, Category, Design, Term, category, numbe
 from ambidex.stats.estimate import Estimate
 from ambidex.stats.families import benjamini_hochberg
 from ambidex.stats.regression import Fit
+from ambidex.stats.shuffled import shuffled_wald
 
 __all__ = ["Analysis", "Factor", "alone", "analyse"]
 
@@ -176,6 +177,9 @@ def analyse(factors: Sequence[Factor], response: Response, *, seed: int) -> Anal
         return Analysis(ordered, None, notes, Steadiness(), False, terms)
 
     fit, x, design = common(main)
+    shuffle = response.kind == "number" and response.groups is None
+    chances = shuffled_wald(x, y, fit, [design.slices[n] for n in main], seed=seed) if shuffle else None
+    shuffled = dict(zip(main, chances or (), strict=False))
     for factor in factors:
         if factor.name in main:
             factor.together, factor.matrix, factor.place = fit, x, design.slices[factor.name]
@@ -184,7 +188,10 @@ def analyse(factors: Sequence[Factor], response: Response, *, seed: int) -> Anal
             order = [f.name for f in factors if f.name in others or f.name == factor.name]
             own, own_x, own_design = common(order, separated=fit.ridge > 0)
             factor.together, factor.matrix, factor.place = own, own_x, own_design.slices[factor.name]
-        factor.link = effects.link(factor.together, factor.place, factor.name, outcome=outcome)
+            if chances is not None and (twin := shuffled_wald(own_x, y, own, [factor.place], seed=seed)):
+                shuffled[factor.name] = twin[0]
+        chance = shuffled.get(factor.name)
+        factor.link = effects.link(factor.together, factor.place, factor.name, outcome=outcome, p_value=chance)
         told = common_places(factor.term, factor.values, y, factor.place, binary=binary)
         factor.importance = effects.importance(factor.alone, factor.together, told)
     _judge(factors)

@@ -16,7 +16,7 @@ from ambidex.insight.outcome import Outcome
 from ambidex.insight.response import Response
 from ambidex.insight.screens import Screened
 from ambidex.report import words
-from ambidex.report.answer import Answer, Check, Figure, Finding, Recommendation
+from ambidex.report.answer import Answer, Caution, Check, Figure, Finding, Recommendation
 from ambidex.stats import laws
 from ambidex.stats.aipw import NEVER, SHARE, Aipw, aipw
 from ambidex.stats.claim import Claim, Verdict, decide_all
@@ -233,8 +233,15 @@ def told(answer: Answer, levers: Sequence[Lever], story: Story) -> Answer:
     moved = [(p, c) for p, c in known if c.verdict is not None and c.verdict.outcome != "open"]
     moved.sort(key=lambda pc: -abs(pc[1].estimate.value))
     checks = tuple(_check(p, c, decides=not known) for p in levers for c in p.contrasts)
+    refused = [
+        Caution(c.code, f"{p.name}, {c.arm} against {c.control}: refused, because {c.why_not}")
+        for p in levers
+        for c in p.contrasts
+        if c.why_not
+    ]
     out = replace(
         answer,
+        cautions=tuple(refused),
         checks=(*checks, *answer.checks),
         verdicts=(*(c.verdict for _, c in known if c.verdict), *answer.verdicts),
         unknowns=(*answer.unknowns, *_unknown(story, known)),
@@ -277,8 +284,8 @@ def told(answer: Answer, levers: Sequence[Lever], story: Story) -> Answer:
     return replace(
         out,
         headline=(
-            f"{p.name} {'cuts' if lower else 'raises'} {word}: {c.arm} instead of {c.control} changes it by "
-            f"{_by(story, c)}, if nothing outside this table moves both.{rest}"
+            f"{p.name} {c.arm} instead of {c.control} {'cuts' if lower else 'raises'} {word}: {_by(story, c)}, if "
+            f"nothing outside this table moves both.{rest}"
         ),
         strength="some",
         recommendation=Recommendation(

@@ -65,6 +65,10 @@ class Screened:
         self.columns.pop(name, None)
         self.left_out.append({"name": name, "code": code, "text": text})
 
+    def relabel(self, name: str, code: str, text: str) -> None:
+        """Give a column that was left out another reason."""
+        self.left_out = [c for c in self.left_out if c["name"] != name] + [{"name": name, "code": code, "text": text}]
+
     def suspect(self, name: str, seen: str) -> None:
         """Leave a suspect out, and keep its values for the fit beside the headline."""
         self.suspects[name], self.seen[name] = self.columns[name], seen
