@@ -22,7 +22,7 @@ Floats = npt.NDArray[np.float64]
 BENT, PEAKED = 0.5, 1.0
 """Residuals are taken as normal up to this skewness and this excess kurtosis: the F law then holds."""
 
-DRAWS, FEWEST, WORK, CHUNK = 999, 299, 1.5e9, 4_000_000
+DRAWS, FEWEST, WORK, CHUNK = 999, 299, 5e8, 4_000_000
 """Shuffles; as few as ``FEWEST`` where more than ``WORK`` products were needed; none if even those are too many."""
 
 OUTER = 10
