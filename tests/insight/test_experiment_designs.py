@@ -258,7 +258,10 @@ def test_copies_of_every_row_stop_the_verdict() -> None:
     five = pa.concat_tables([source] * 5)
     answer = experiment(five, group="arm", metric="spend")
     assert check(answer, "copies").value == 5 and answer.recommendation.verdict == "cannot-answer"
-    assert "5 times" in said(answer, "copies") and answer.verdicts == ()
+    assert "5 times" in said(answer, "copies") and answer.verdicts == () and not check(answer, "unit").passed
+    round_ = pa.table({"arm": np.repeat(["A", "B"], 500), "y": np.tile(np.arange(50), 20)})
+    regular = experiment(round_, group="arm", metric="y")
+    assert not check(regular, "copies").passed and regular.passed and regular.strength != "strong"
     assert "copies" not in {c.name for c in experiment(source, group="arm", metric="spend").checks}
     few = pa.table({"arm": ["A", "B"] * 200, "paid": [0, 1, 1, 0] * 100})  # four kinds of rows, alike by nature
     assert experiment(few, group="arm", metric="paid").passed

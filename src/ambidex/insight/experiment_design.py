@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ambidex.data.table import Table
 from ambidex.insight.experiment_checks import (
@@ -60,7 +61,10 @@ def check_design(
     cautions += more
     if asked.unit is None:
         copies, more = find_copies(source)
-        checks += [copies] if copies else []
+        if copies is not None:
+            checks = [replace(c, passed=False, value=copies.value, text=copies.text) if c.name == "unit" else c
+                      for c in checks]  # fmt: skip
+            checks.append(copies)
         cautions += more
     if clusters is not None:
         enough, more = check_clusters(clusters, who)

@@ -26,6 +26,9 @@ LEAST_ROWS = 20
 """Different rows from which it is no accident that each stands as often as a multiple of the same number."""
 EARLY, EACH = 20_000, 5
 """Rows looked at before a column is read whole; values that each arm needs."""
+TELLING = 0.9
+"""Share of the different rows that one column tells apart, an id or a measured amount: then alike rows are copies.
+Without such a column it is only said, since a few round values may recur by design."""
 UNLIKELY = math.log(1e-6)
 """How rarely assignment by row would leave the arm constant inside every value of a column."""
 
@@ -37,16 +40,18 @@ def find_copies(table: Table) -> tuple[Check | None, list[Caution]]:
     """
     if table.is_large:  # a hash of every row would be a second pass, and the rows need not fit into memory
         return None, []
-    hashes = row_hashes(table)
-    _, times = np.unique(np.asarray(hashes), return_counts=True)
+    hashes = np.asarray(row_hashes(table))
+    _, first, times = np.unique(hashes, return_index=True, return_counts=True)
     if len(times) < LEAST_ROWS:
         return None, []
     k = int(np.gcd.reduce(times))
     if k < 2:
         return None, []
-    text = f"every row stands in the table {k} times, or a multiple of it: {count(len(times))} different rows"
-    text = f"{text[0].upper()}{text[1:]}. Copies are no new units."
-    return Check("copies", False, float(k), 1.0, text, decides=True), [Caution("copies", text)]
+    text = f"Every row stands in the table {k} times, or a multiple of it: {count(len(times))} different rows. Copies "
+    text += "are no new units."
+    once = table.take(np.sort(first))
+    telling = any(len(once.cells(c).levels) >= TELLING * len(times) for c in table.columns)
+    return Check("copies", False, float(k), 1.0, text, decides=telling), [Caution("copies", text)]
 
 
 def find_repeats(table: Table, who: Assignment, used: Sequence[str]) -> tuple[str, str] | None:
