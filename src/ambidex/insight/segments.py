@@ -17,7 +17,7 @@ from ambidex.data.table import Table
 from ambidex.data.write import checked_out, write_columns
 from ambidex.errors import DataError, UsageError, did_you_mean
 from ambidex.insight import segments_words as say
-from ambidex.insight.segments_buying import Buying, buying
+from ambidex.insight.segments_buying import Buying, buying, summary_buying
 from ambidex.insight.segments_rows import Rows, from_log, from_table
 from ambidex.insight.segments_try import LABELS, Tried, try_approach
 from ambidex.records import Prepare, Recipe
@@ -30,9 +30,6 @@ from ambidex.stats.rules import Rule, best_rule
 __all__ = ["segments"]
 
 SCALES = ("auto", "none", "standard", "log")
-SMALL = 0.05
-"""Share below which a segment is said to be small."""
-
 MOST = 50
 Ints = npt.NDArray[np.int64]
 
@@ -115,7 +112,7 @@ def segments(
     scorer = SegmentScorer(shipped.model)
     today = scorer.score_columns(rows.today, len(next(iter(rows.today.values())))).astype(np.int64)
     rules = [best_rule(_used(rows, shipped), shipped.labels == g) for g in range(shipped.k)]
-    bought = buying(rows.log, today, shipped.names) if rows.log is not None else None
+    bought = buying(rows.log, today, shipped.names) if rows.log is not None else summary_buying(rows.columns)
     listed = _listed(shipped, today, rules, board, bought) if shown else []
     if path is not None:
         _write(path, rows, unit, [shipped.names[g] for g in today] if shown else ["all"] * len(today))
@@ -125,7 +122,7 @@ def segments(
         "scale": None if scale == "auto" else scale,
     }  # fmt: skip
     recipe = _recipe(source, rows, shipped, unit=unit, time=time, value=value, scale=scale, seed=seed)
-    cautions = [*notes, *failed, *say.cautions(story), *rows.cautions, *(bought.notes if bought else ())]
+    cautions = [*notes, *say.cautions(story), *(bought.notes if bought else ()), *failed, *rows.cautions]
     packable = shown and shipped.k > 1
     return Answer(
         verb="segments",
@@ -356,16 +353,6 @@ def _checks(story: say.Story) -> list[Check]:
         Check("stability", shipped.stable.outcome == "supported", worst, 0.75,
               f"the least stable of {shipped.k} segments comes back with a mean Jaccard index of {worst:.2f}")
     )  # fmt: skip
-    if story.listed:
-        least = min(story.listed, key=lambda s: s["share"])
-        checks.append(
-            Check("smallest-segment", least["share"] >= SMALL, least["share"], SMALL,
-                  f"{least['name']} holds {100 * least['share']:.1f}% of the {story.rows.noun}s")
-        )  # fmt: skip
-    if story.bought is not None and story.bought.expected is not None:
-        miss = story.bought.miss
-        open_ = story.bought.verdict is not None and story.bought.verdict.outcome == "open"
-        checks.append(Check("forecast", open_, miss, None, f"order days forecast against seen: {100 * miss:+.0f}%"))
     return checks
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -38,6 +39,7 @@ class Buying:
         weeks: Its length.
         values: Expected money of a segment's mean customer in the ``AHEAD`` weeks after the log, by segment.
         notes: (code, text).
+        log_likelihood: Of BG/NBD.
     """
 
     estimates: tuple[Estimate, ...]
@@ -47,6 +49,7 @@ class Buying:
     verdict: Verdict | None
     values: tuple[Estimate, ...]
     notes: tuple[tuple[str, str], ...]
+    log_likelihood: float | None = None
 
     @property
     def miss(self) -> float:
@@ -58,6 +61,7 @@ class Buying:
         e = self.expected
         return {
             "parameters": {p.name: p.value for p in self.estimates if p.kind == "parameter"},
+            "log_likelihood": self.log_likelihood,
             "weeks": round(self.weeks, 2),
             "expected": e.value if e else None,
             "expected_low": e.low if e and np.isfinite(e.low) else None,
@@ -110,7 +114,24 @@ def buying(log: OrderLog, labels: Ints, names: list[str]) -> Buying:
         values = _ahead(log, labels, names)
     except ValueError as error:
         notes.append(("no-value-forecast", f"no forecast of money: {error}"))
-    return Buying((*estimates, expected), expected, seen, weeks, verdict, values, tuple(notes))
+    return Buying(
+        (*estimates, expected), expected, seen, weeks, verdict, values, tuple(notes), first.log_likelihood
+    )  # fmt: skip
+
+
+def summary_buying(columns: Mapping[str, npt.NDArray[Any]]) -> Buying | None:
+    """BG/NBD of customer rows that hold frequency (repeat days), recency and T (weeks), the usual summary of a log."""
+    plain = {n.lower(): v for n, v in columns.items() if v.dtype.kind == "f"}
+    names = next((t for t in (("frequency", "recency", "t"), ("x", "t_x", "t")) if set(t) <= set(plain)), None)
+    if names is None:
+        return None
+    x, tx, t = (plain[n] for n in names)
+    try:
+        fit = fit_bgnbd(x, tx, t)
+    except ValueError:
+        return None
+    estimates = tuple(replace(e, name=f"BG/NBD {e.name}") for e in fit.estimates())
+    return Buying(estimates, None, 0, 0.0, None, (), (), fit.log_likelihood)
 
 
 def _related(x: npt.NDArray[np.float64], z: npt.NDArray[np.float64]) -> list[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -58,6 +58,7 @@ class Tried:
         stability: Least stable group's mean Jaccard index over bootstrap samples.
         stable: The claim that it is above .75.
         each_stable: Mean Jaccard of every group.
+        figures: ``within`` and ``silhouette`` of k-means; ``log_likelihood`` and ``bic`` of a mixture.
         accuracy: Share of rows that a tree of depth three puts into their group, on rows it was not grown on.
     """
 
@@ -71,7 +72,7 @@ class Tried:
     stable: Verdict
     each_stable: Floats
     accuracy: float
-    notes: tuple[tuple[str, str], ...] = field(default=())
+    figures: dict[str, float]
 
     @property
     def k(self) -> int:
@@ -129,7 +130,21 @@ def try_approach(rows: Rows, approach: str, *, k: int | None, scale: str, seed: 
     stable = decide(Claim(measure=stability.name, relation="above", margin=0.75), stability)
     used = scaled({i["column"]: rows.columns[i["column"]] for i in model["inputs"]}, model["inputs"])
     accuracy = tree_accuracy(used, labels, seed=seed)
-    return Tried(approach, model, labels, valley, counts, apart, stability, stable, each, accuracy)
+    figures = _figures(model, used, labels, seed)
+    return Tried(approach, model, labels, valley, counts, apart, stability, stable, each, accuracy, figures)
+
+
+def _figures(model: dict[str, Any], x: Floats, labels: Ints, seed: int) -> dict[str, float]:
+    """What the fit says of itself. None of it tells whether groups exist."""
+    rule = model["rule"]
+    if rule["kind"] == "centres":
+        centres = np.array(rule["centres"])
+        some = sample(len(x), COUNTED, seed)
+        within = float(((x - centres[labels]) ** 2).sum())
+        return {"within": within, "silhouette": clustering.silhouette(x[some], labels[some])}
+    if rule["kind"] == "mixture":
+        return clustering.mixture_figures(x, rule["means"], rule["precisions"], rule["constants"])
+    return {}
 
 
 def _search(

@@ -150,7 +150,7 @@ def findings(story: Story) -> tuple[Finding, ...]:
     out = [_existence(story)]
     if story.listed and story.board is not None:
         out.append(_worth(story))
-    elif story.listed:
+    if story.listed:
         out.append(_sizes(story))
     if len(story.tries) > 1:
         out.append(_side_by_side(story))
@@ -225,9 +225,10 @@ def _sizes(story: Story) -> Finding:
     rows = tuple({"label": s["name"], "value": float(s["size"])} for s in story.listed)
     largest = max(story.listed, key=lambda s: s["size"])
     return Finding(
-        title=f"{largest['name']} is the largest: {count(largest['size'])} {story.noun}s, {share(largest['share'])}",
-        text="The table below has the rule for each.", strength="some",
-        so_what="A segment needs enough people to be worth a plan of its own.", how_sure="Counted.",
+        title=f"Who is in which: “{largest['name']}” is the largest, {share(largest['share'])} of the {story.noun}s",
+        text=" ".join(f"“{s['name']}”: {s['rule']} (right for {share(s['accuracy'], 0)})." for s in story.listed),
+        strength="some", so_what="The rules can be used by hand; the prototype assigns exactly.",
+        how_sure=f"A rule is right where it and the segment agree on a {story.noun}, in or out.",
         figure=Figure(
             form="bars", title=f"{story.noun.capitalize()}s in each segment", subtitle="count", unit="count", rows=rows,
             sentence="; ".join(f"{s['name']} {count(s['size'])}" for s in story.listed),
@@ -386,6 +387,7 @@ def scoreboard(story: Story) -> list[dict[str, Any]]:
         row |= {
             "smallest": min(t.sizes), "tree_accuracy": round(t.accuracy, 4), "jaccard": round(t.stability.value, 4),
             "apart": None if t.valley is None else t.apart,
+            **t.figures,
         }  # fmt: skip
         out.append(row)
     return out
