@@ -41,7 +41,7 @@ def answer_of(design: Design, asked: Asked, source: Table | None, options: Mappi
     if at_size is not None:
         estimates.append(_detectable_estimate(design, seen, at_size))
     headline, advice = _headline(design, asked, say, n, at_size, seen, days)
-    findings = [f for f in (size_finding(design, say, exact, at_size, seen), parts_finding(design, asked, say, exact))
+    findings = [f for f in (size_finding(design, say, at_size, seen), parts_finding(design, asked, say, exact))
                 if f is not None]  # fmt: skip
     return Answer(
         verb="plan",
@@ -55,7 +55,7 @@ def answer_of(design: Design, asked: Asked, source: Table | None, options: Mappi
         findings=tuple(findings),
         actions=_actions(asked, say, n, total, days),
         unknowns=_unknowns(design),
-        method=formula_of(design, exact, led_by),
+        method=formula_of(design, exact, led_by) + (f" Units by `{asked.unit}`." if asked.unit else ""),
         tables=tables_of(design, asked, exact, per_day),
         record=_record(source, options),
         next=(f"ambidex experiment TABLE --plan {shlex.quote(str(options['out']))}",)
@@ -223,7 +223,7 @@ def _cautions(
     if past is not None and past.left_out:
         out.append(Caution("missing", f"{plural(past.left_out, 'unit')} of the table without a value were left out."))
     if days is not None and days > LONG:
-        out.append(Caution("days", f"{count(days)} days is long: the season changes and units are counted twice. "
+        out.append(Caution("days", f"{count(days)} days is long: seasons change, and people come back as new units. "
                                    "Look for a larger effect, a steadier metric or covariates."))  # fmt: skip
     out += _cluster_caution(design, asked, n)
     if asked.covariate and not any(f.name == "covariates" for f in design.factors):

@@ -25,8 +25,7 @@ class Words:
         self.digits = 1
         if design.points and design.effect:
             self.digits = max(1, min(4, 1 - math.floor(math.log10(abs(100 * design.effect)) + 1e-9)))
-        noun = f"unit of `{asked.unit}`" if asked.unit else "trial" if design.kind == "trials" else "unit"
-        self.nouns = noun.replace("unit", "units", 1) if noun.startswith("unit") else noun + "s"
+        self.nouns = "trials" if design.kind == "trials" and not asked.unit else "units"
         self.name = design.history.metric.label if design.history else (asked.metric or "").rpartition(":")[0]
         self.name = self.name or asked.metric or ("the share" if design.points else "the mean")
 
@@ -49,9 +48,9 @@ class Words:
         return f"a change from {self.level(base)} to {self.level(base + x)} ({self.delta(x)})"
 
 
-def size_finding(design: Design, say: Words, exact: float, size: float | None, seen: float | None) -> Finding | None:
+def size_finding(design: Design, say: Words, size: float | None, seen: float | None) -> Finding | None:
     """The chart of what a test sees against its size."""
-    middle = exact if design.effect is not None else size
+    middle = design.units(design.effect) if design.effect is not None else size
     if middle is None or not math.isfinite(middle) or middle < 2:
         return None
     half = (design.effect if design.effect is not None else seen or 0.0) / 2
