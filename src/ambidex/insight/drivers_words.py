@@ -165,14 +165,15 @@ def actions(story: Story) -> tuple[tuple[str, str, str, str], ...]:
             f"open until tested; {_left(story, c)}",
         )
     )
-    rows.append(
-        (
-            "Package the model and score new rows",
-            "engineer",
-            "a day",
-            f"ranks {_ranks(story)}; gates decide whether it goes live",
+    if story.response.kind != "time":
+        rows.append(
+            (
+                "Package the model and score new rows",
+                "engineer",
+                "a day",
+                f"ranks {_ranks(story)}; gates decide whether it goes live",
+            )
         )
-    )
     return tuple(rows)
 
 

@@ -90,9 +90,9 @@ def normal(floor: float = -math.inf, ceiling: float = math.inf) -> Law:
     return Law("normal") if math.isinf(floor) and math.isinf(ceiling) else Law("normal", (floor, ceiling))
 
 
-def student(df: float) -> Law:
-    """value ± t(df)·se."""
-    return Law("student", (df,))
+def student(df: float, floor: float = -math.inf, ceiling: float = math.inf) -> Law:
+    """value ± t(df)·se, cut at ``floor`` and ``ceiling`` as for ``normal``."""
+    return Law("student", (df,) if math.isinf(floor) and math.isinf(ceiling) else (df, floor, ceiling))
 
 
 def newcombe(x1: int, n1: int, x0: int, n0: int, exact_p: float | None = None) -> Law:
@@ -300,6 +300,8 @@ def bounds(law: Law, value: float, se: float | None, alpha: float) -> tuple[floa
                 return max(value - half, law.args[0]), min(value + half, law.args[1])
         case "student":
             half = _student_tail(alpha, law.args[0]) * se
+            if len(law.args) == 3:
+                return max(value - half, law.args[1]), min(value + half, law.args[2])
         case "dunnett":
             from ambidex.stats.dunnett import critical
 
