@@ -95,6 +95,8 @@ def dip_p(statistic: float, n: int) -> float:
     >>> 0.0013 < dip_p(0.0414369, 272) < 0.0023
     True
     """
+    if n < 4 or statistic <= 0.5 / n:
+        return 1.0  # no smaller dip can be, and three values have no other
     quantiles = _row(n)
     at = math.sqrt(n) * statistic
     i = bisect_left(quantiles, at)
