@@ -22,7 +22,9 @@ LOCK = ROOT / "requirements.lock"
 
 def run(*command: str | Path, env: dict[str, str] | None = None) -> int:
     """Run in the project's folder; returns the exit code."""
-    return subprocess.call([str(part) for part in command], cwd=ROOT, env={**os.environ, **(env or {})})
+    # As the command line does: threads of linear algebra on small tables only wait for each other.
+    threads = {"OPENBLAS_NUM_THREADS": os.environ.get("OPENBLAS_NUM_THREADS", "1")}
+    return subprocess.call([str(part) for part in command], cwd=ROOT, env={**os.environ, **threads, **(env or {})})
 
 
 def must(*command: str | Path) -> None:
