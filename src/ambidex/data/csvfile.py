@@ -106,6 +106,13 @@ def sniff(sample: list[str]) -> str:
     return best
 
 
+def separator_of(path: Path) -> str:
+    """The separator of a CSV file that was read before."""
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        lines = file.read(SAMPLE_BYTES).splitlines(keepends=True)
+    return sniff([line for line in lines[:-1] or lines if line.strip("\r\n")])
+
+
 def _encoding(path: Path, content: Content, cautions: list[tuple[str, str]]) -> str:
     """The encoding to read in, with a caution if it is guessed."""
     if content.encoding in ("utf-16", "utf-32"):

@@ -13,7 +13,7 @@ import pyarrow.types as pt
 
 from ambidex.data.cells import Cells
 from ambidex.data.numbers import Parsed
-from ambidex.data.problems import Problem, number_problems, text_problems, time_problems
+from ambidex.data.problems import Problem, mixed_types, number_problems, text_problems, time_problems
 
 if TYPE_CHECKING:
     from ambidex.data.table import Table
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["ColumnFacts", "Role", "Type", "column_facts"]
 
 Type = Literal["number", "integer", "category", "text", "time", "boolean", "empty"]
-Role = Literal["id", "feature", "constant", "time", "money", "text", "target"]
+Role = Literal["id", "feature", "constant", "time", "money", "category", "text", "target-like", "target", "suspect"]
 
 FEW = 20  # so many levels are a category however short the table
 MANY = 1000  # more are text or ids
@@ -43,6 +43,12 @@ NOT_MONEY = re.compile(
 )
 
 
+OUTCOME_NAME = re.compile(
+    r"(?:^|[_. ])(?:churn(?:ed)?|default(?:ed)?|convert(?:ed)?|conversion|survived|fraud|response|responded|target"
+    r"|label|outcome|class|y|cancell?ed|purchased?|bought|left|clicked|attrition|exited)(?:$|[_. ])"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class ColumnFacts:
     """One column, as the profile shows it and as questions use it.
@@ -50,7 +56,9 @@ class ColumnFacts:
     Attributes:
         name: Column name.
         type: ``number``, ``integer``, ``category``, ``text``, ``time``, ``boolean`` or ``empty``.
-        role: ``id``, ``feature``, ``constant``, ``time``, ``money``, ``text`` (``target`` is set by the question).
+        role: ``id``, ``feature`` (a quantity), ``constant``, ``time``, ``money``, ``category``, ``text``,
+            ``target-like`` (yes and no under the name of an outcome); ``target`` and ``suspect`` (known only after the
+            fact?) are set by the question.
         missing: Cells without a value: empty, blank, and in a number or time column the words that
             stand for missing and whatever else could not be read.
         unique: Different values, missing ones not counted.
@@ -144,9 +152,11 @@ def _texts(table: Table, name: str) -> ColumnFacts:
     if folded and folded <= {"true", "false"}:
         return _labels(table, name, cells, "boolean", share, text_problems(name, cells, table.first_line))
     distinct = cells.distinct
+    mixed = mixed_types(name, cells, parsed, table.first_line)
     if distinct <= FEW or distinct <= min(MANY, SHARE * known):
-        return _labels(table, name, cells, "category", share, text_problems(name, cells, table.first_line))
-    problems = text_problems(name, cells, table.first_line, labels=False)
+        problems = (*text_problems(name, cells, table.first_line), *mixed)
+        return _labels(table, name, cells, "category", share, problems)
+    problems = (*text_problems(name, cells, table.first_line, labels=False), *mixed)
     missing = cells.rows - cells.known_rows + cells.count(parsed.blank)
     role: Role = "id" if _is_text_id(name, cells, known) else "text"
     return ColumnFacts(name, "text", role, missing, distinct, problems, {}, share, {})
@@ -212,7 +222,7 @@ def _labels(
     levels = cells.tally(~blank)
     if not levels:
         return _empty(name, problems, cells.rows)
-    role: Role = "feature"
+    role: Role = "target-like" if len(levels) == 2 and OUTCOME_NAME.search(_snake(name)) else "category"
     if len(levels) == 1 and not missing:
         role = "constant"
     elif kind == "category" and _is_text_id(name, cells, cells.rows - missing):
@@ -233,6 +243,8 @@ def _number_role(table: Table, name: str, values: Any, missing: int) -> Role:
     if (values == np.trunc(values)).all() and _is_number_id(table, name, missing, unique):
         return "id"
     snake = _snake(name)
+    if unique == 2 and OUTCOME_NAME.search(snake):
+        return "target-like"
     if unique > 10 and MONEY_NAME.search(snake) and not NOT_MONEY.search(snake):
         return "money"
     return "feature"

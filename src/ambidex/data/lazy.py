@@ -176,7 +176,7 @@ class ParquetColumns:
         if self.conditions:
             return self.select(list(names)).slice(0, places * rows)
         chosen = [self._groups[i] for i in np.unique(np.linspace(0, len(self._groups) - 1, places).astype(int))]
-        parts = []
+        parts, rows = [], places * rows // len(chosen)
         for path, group in chosen:
             with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 16) as file:
                 batches = file.iter_batches(batch_size=rows, row_groups=[group], columns=list(names), use_threads=False)

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 
 from ambidex.data.cells import Cells, Mask
 from ambidex.data.numbers import Parsed
+from ambidex.data.oddities import Problem, odd_numbers
 from ambidex.data.times import Times
 
-__all__ = ["Problem", "number_problems", "text_problems", "time_problems"]
+__all__ = ["Problem", "mixed_types", "number_problems", "text_problems", "time_problems"]
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 
-
-class Problem(TypedDict):
-    """``code`` is stable, ``text`` names column and count, ``count`` is the number of cells."""
-
-    code: str
-    text: str
-    count: int
+MOJIBAKE = "\ufffd|\u00c2[\u00a0-\u00bf]|\u00c3[\u0080-\u00bf]|\u00e2\u20ac"
 
 
 def number_problems(
@@ -78,18 +74,49 @@ def number_problems(
     elif infinite:
         text = f"`{name}` holds {_some(infinite, 'infinite value')}; read as missing"
         out.append({"code": "infinite", "text": text, "count": infinite})
-    sentinels = _sentinels(name, values, counts)
-    out += sentinels or _apart(name, values, counts)
-    return tuple(out)
+    told = _sentinels(name, values, counts) or _apart(name, values, counts)
+    odd = [p for p in odd_numbers(name, values, counts) if not (told and p["code"] == "outliers")]
+    return (*out, *told, *odd)
 
 
 def text_problems(name: str, cells: Cells, first_line: int | None, *, labels: bool = True) -> tuple[Problem, ...]:
     """Problems of a text column; ``labels`` also looks for one label spelled in two ways."""
     out = blank_cells(name, cells, first_line)
     out += _words(name, cells, cells.is_word, first_line, "kept as a label; it may mean missing")
+    out += _misread(name, cells, first_line)
     if labels:
         out += _variants(name, cells)
     return tuple(out)
+
+
+def mixed_types(name: str, cells: Cells, parsed: Parsed, first_line: int | None) -> list[Problem]:
+    """Numbers and texts in one column, and where the rarer kind begins."""
+    known = cells.known_rows - cells.count(parsed.blank)
+    share = cells.count(parsed.number) / known if known else 0.0
+    texts = ~parsed.number & ~parsed.infinite & ~parsed.blank & ~cells.is_word
+    if not 0.02 < share < 0.999 or not texts.any():
+        return []
+    rarer, what = (texts, "text") if share >= 0.5 else (parsed.number, "number")
+    count = cells.count(rarer)
+    other = "numbers" if what == "text" else "texts"
+    text = (
+        f"`{name}` mixes {_some(count, what)} with {other} ({_examples(cells, rarer)}), "
+        f"first {_place(cells, rarer, first_line)}; read as text"
+    )
+    return [{"code": "mixed-types", "text": text, "count": count}]
+
+
+def _misread(name: str, cells: Cells, first_line: int | None) -> list[Problem]:
+    """Letters that went through the wrong encoding: `Â£` for `£`, `Ã©` for `é`, the replacement mark."""
+    hits: Mask = pc.fill_null(pc.match_substring_regex(cells.levels, MOJIBAKE), False).to_numpy(zero_copy_only=False)
+    if not hits.any():
+        return []
+    count = cells.count(hits)
+    text = (
+        f"`{name}` holds {_some(count, 'text')} in a wrong encoding ({_examples(cells, hits, 2)}), "
+        f"first {_place(cells, hits, first_line)}"
+    )
+    return [{"code": "mis-encoded", "text": text, "count": count}]
 
 
 def time_problems(name: str, times: Times, cells: Cells | None, first_line: int | None) -> tuple[Problem, ...]:

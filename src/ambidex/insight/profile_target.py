@@ -10,6 +10,7 @@ import numpy as np
 
 from ambidex.data.facts import ColumnFacts
 from ambidex.data.table import Table
+from ambidex.insight.screens import LEAK_AUC, SUSPECT_AUC
 from ambidex.report.answer import Caution, Figure, Finding
 from ambidex.report.words import count, listing, plural, share
 from ambidex.stats.discrimination import delong
@@ -19,7 +20,6 @@ __all__ = ["TargetView", "view_target"]
 
 FOLDS = 5
 WIDER = 1.45  # out-of-fold scores of noise: standard deviation .034 over 400 draws of 600 rows, DeLong says .0236
-LEAK = 0.99
 COLUMNS = 500
 SHOWN = 12
 FEW = 10
@@ -35,6 +35,7 @@ class TargetView:
         finding: The picture; None where the outcome does not divide the rows.
         tile: (label, value, range) for the page.
         method: How it was made.
+        suspects: Columns that tell the outcome so well that they may be known only after it.
     """
 
     estimates: tuple[Estimate, ...] = ()
@@ -42,6 +43,7 @@ class TargetView:
     finding: Finding | None = None
     tile: tuple[str, str, str] | None = None
     method: str = ""
+    suspects: tuple[str, ...] = ()
 
 
 def view_target(table: Table, facts: list[ColumnFacts], target: str) -> TargetView:
@@ -54,6 +56,7 @@ def view_target(table: Table, facts: list[ColumnFacts], target: str) -> TargetVi
     """
     own = next(f for f in facts if f.name == target)
     yes, known, what = _outcome(table, own)
+    yes_no = own.type not in ("number", "integer") or own.unique == 2  # a number cut at its median is easier to tell
     cautions: list[Caution] = []
     if not known.all():
         lacking = int((~known).sum())
@@ -73,8 +76,17 @@ def view_target(table: Table, facts: list[ColumnFacts], target: str) -> TargetVi
     usable = [f for f in usable if f.type in ("number", "integer", "category", "boolean")][:COLUMNS]
     estimates = [e for f in usable if (e := _told(table, f, known, yes, fold)) is not None]
     estimates.sort(key=lambda e: -e.value)
+    suspects = []
     for e in estimates:
-        if e.value >= LEAK and smaller >= FEW:
+        if e.value >= SUSPECT_AUC and smaller >= FEW:
+            suspects.append(e.name)
+            if e.value < LEAK_AUC and yes_no:
+                text = (
+                    f"`{e.name}` alone tells `{target}` well (AUC {e.value:.2f}): make sure that it is known before "
+                    f"`{target}` is."
+                )
+                cautions.append(Caution("after-the-fact", text))
+        if e.value >= LEAK_AUC and smaller >= FEW:
             text = (
                 f"`{e.name}` alone tells `{target}` almost perfectly (AUC {e.value:.3f} in {count(e.n)} rows): "
                 "it may be known only after the outcome."
@@ -84,6 +96,7 @@ def view_target(table: Table, facts: list[ColumnFacts], target: str) -> TargetVi
         estimates=tuple(estimates),
         cautions=tuple(cautions),
         finding=_finding(estimates, what, rows) if estimates else None,
+        suspects=tuple(suspects) if yes_no else tuple(e.name for e in estimates if e.value >= LEAK_AUC),
         tile=(what, share(hits / rows), f"{count(hits)} of {count(rows)} rows"),
         method=(
             f"AUC per column: the chance that a random row with {what} scores above one without. Numbers score by "
