@@ -78,7 +78,12 @@ class Figure:
     Attributes:
         form: ``effect-bars`` (label, value, low, high: diverging bars from 0 with intervals),
             ``interval-dots`` (label, value, low, high, n: dots with thick intervals, any origin),
-            ``bars`` (label, value: bars from 0), ``histogram`` (left, right, value).
+            ``bars`` (label, value: bars from 0), ``histogram`` (left, right, value),
+            ``line-band`` (x, value, low, high, series: lines with bands; x is a number, an ISO date or
+            a word in reading order; at most four series are drawn), ``scatter`` (x, value, label, series:
+            points; the first twelve labels are written beside them), ``heatmap`` (x, y, value: a cell
+            each; deeper is more, orange and blue where values have two signs), ``pips`` (label, value, of, side,
+            text: so many of so many).
         title: What it shows, as a noun phrase.
         subtitle: Unit, and what the intervals are.
         unit: ``points`` (values are shares, shown times 100 as pts), ``share`` (shown as %), ``count`` or
@@ -86,9 +91,13 @@ class Figure:
         rows: One dict a mark. ``clear`` (bool) False draws it grey ("unclear").
         sentence: One sentence that says the same, for people who cannot see it.
         less, more: Words at the two sides of zero, for effect-bars ("less churn", "more churn").
+        x_title: What the horizontal axis measures, with its unit ("units per arm").
+        x_unit: ``share`` if x is a share of one (shown as %), else empty.
+        step: Lines as steps (survival curves).
+        reference: A dashed level to compare with (a limit, no return), ``reference_text`` its words.
     """
 
-    form: Literal["effect-bars", "interval-dots", "bars", "histogram"]
+    form: Literal["effect-bars", "interval-dots", "bars", "histogram", "line-band", "scatter", "heatmap", "pips"]
     title: str
     subtitle: str
     unit: str
@@ -96,9 +105,15 @@ class Figure:
     sentence: str
     less: str = ""
     more: str = ""
+    x_title: str = ""
+    x_unit: str = ""
+    step: bool = False
+    reference: float | None = None
+    reference_text: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        return {
+        """Its fields; those of lines and points only where they are used."""
+        made: dict[str, Any] = {
             "form": self.form,
             "title": self.title,
             "subtitle": self.subtitle,
@@ -108,6 +123,14 @@ class Figure:
             "less": self.less,
             "more": self.more,
         }
+        used = (
+            ("x_title", self.x_title, bool(self.x_title)),
+            ("x_unit", self.x_unit, bool(self.x_unit)),
+            ("step", self.step, self.step),
+            ("reference", self.reference, self.reference is not None),
+            ("reference_text", self.reference_text, bool(self.reference_text)),
+        )
+        return made | {name: value for name, value, told in used if told}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,24 +6,37 @@ where it is drawn than where it is read.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from ambidex.report.answer import Figure
-from ambidex.report.ink import COLOURS, FONT, clip, width_of, wrap
+from ambidex.report.curves import heatmap, line_band, scatter
+from ambidex.report.ink import COLOURS, FONT, clip, width_of
 from ambidex.report.marks import alike, finite, tick_text, ticks, value_text
+from ambidex.report.parts import (
+    MOST_ROWS,
+    Drawn,
+    Rows,
+    drawable,
+    ends,
+    gutter,
+    intervals,
+    kept,
+    layer,
+    painted,
+    place,
+    px,
+    scaled,
+    written,
+)
+from ambidex.report.pips import pips
 from ambidex.report.words import count
 
 __all__ = ["MOST_ROWS", "spec"]
 
-MOST_ROWS = 30
-"""Marks drawn in one picture; the table under it lists every row."""
-
 _WIDE, _NARROW = 800, 340
 _GUTTER = 280  # widest label column beside the marks: 32 characters on one line
-_LINE = 17  # height of a line of 13-px text
-
-Rows = list[dict[str, Any]]
 
 
 def spec(figure: Figure, *, narrow: bool = False, titled: bool = False) -> dict[str, Any]:
@@ -35,8 +48,7 @@ def spec(figure: Figure, *, narrow: bool = False, titled: bool = False) -> dict[
         titled: With title and subtitle (our pages set them in HTML).
     """
     width = _NARROW if narrow else _WIDE
-    draw = {"effect-bars": _effects, "interval-dots": _dots, "bars": _bars, "histogram": _histogram}[figure.form]
-    layers, box, (top, right, bottom, left) = draw(figure, width, narrow)
+    layers, box, (top, right, bottom, left) = _DRAW[figure.form](figure, width, narrow)
     made: dict[str, Any] = {
         "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
         "width": width - left - right,
@@ -83,130 +95,28 @@ def _config(titled: bool) -> dict[str, Any]:
     }
 
 
-# The parts that the forms share ------------------------------------------------------------------
-
-
-def _layer(values: Rows, mark: str, encoding: dict[str, Any], **properties: Any) -> dict[str, Any]:
-    return {"data": {"values": values}, "mark": {"type": mark, **properties}, "encoding": encoding}
-
-
-def _px(field: str) -> dict[str, Any]:
-    return {"field": field, "type": "quantitative", "scale": None, "axis": None}
-
-
-def _text(values: Rows, x: dict[str, Any], **style: Any) -> dict[str, Any]:
-    paint = {"field": "ink", "type": "nominal", "scale": None, "legend": None}
-    style = {"fontSize": 13, "baseline": "middle", **style}
-    return _layer(values, "text", {"x": x, "y": _px("y"), "text": {"field": "text"}, "color": paint}, **style)
-
-
-def _rows(figure: Figure) -> Rows:
-    """Rows with finite values, their interval (None where there is none) and their words."""
-    out: Rows = []
-    for row in figure.rows:
-        value = finite(row.get("value"))
-        if value is None:
-            continue
-        low, high = finite(row.get("low")), finite(row.get("high"))
-        clear = row.get("clear") is not False
-        out.append(
-            {**row, "label": str(row.get("label", "")), "value": value, "low": low, "high": high, "clear": clear}
-        )
-    return out[:MOST_ROWS]
-
-
-def _place(rows: Rows, *, room: float, narrow: bool, mark: float, above: float = 0) -> tuple[float, Rows]:
-    """Give each row its ``y`` in px and its label lines; the height of all and the label texts.
-
-    Args:
-        rows: Changed in place: ``y`` is the middle of the mark.
-        room: Width for a label.
-        narrow: Labels above the marks instead of beside them.
-        mark: Height of a mark.
-        above: Room that a mark needs above itself, for its value.
-    """
-    y, labels = 0.0, []
-    for row in rows:
-        lines = wrap(row["label"], room, size=13, most=2 if narrow else 4)
-        if narrow:
-            first = y + 10
-            row["y"] = y + _LINE * len(lines) + 6 + above + mark / 2
-            y = row["y"] + mark / 2 + 16
-        else:
-            high = max(_LINE * len(lines) + 14, mark + 18 + above)
-            row["y"] = y + above / 2 + high / 2
-            first = row["y"] - _LINE * (len(lines) - 1) / 2
-            y += high
-        row["first"] = first
-        ink = COLOURS["second"] if narrow else COLOURS["ink"]
-        labels += [{"text": text, "y": first + _LINE * i, "ink": ink} for i, text in enumerate(lines)]
-    return y, labels
-
-
-def _gutter(rows: Rows, most: float) -> float:
-    return min(most, max((width_of(r["label"], 13) for r in rows), default=0) + 18)
-
-
-def _ends(rows: Rows, *, zero: bool) -> tuple[float, float]:
-    seen = [v for r in rows for v in (r["value"], r["low"], r["high"]) if v is not None] or [0.0]
-    if zero:
-        seen.append(0.0)
-    low, high = min(seen), max(seen)
-    if low == high:
-        half = abs(low) * 0.1 or 1.0
-        return low - half, high + half
-    return low, high
-
-
-def _x(field: str, low: float, high: float, axis: dict[str, Any] | None = None) -> dict[str, Any]:
-    scale = {"domain": [low, high], "nice": False, "zero": False}
-    return {"field": field, "type": "quantitative", "scale": scale, "axis": axis}
-
-
-def _paint(field: str = "paint") -> dict[str, Any]:
-    return {"field": field, "type": "nominal", "scale": None, "legend": None}
-
-
-def _intervals(rows: Rows, x: Any) -> list[dict[str, Any]]:
-    """Thin lines with caps."""
-    known = [
-        {"low": r["low"], "high": r["high"], "y": r["y"], "top": r["y"] - 4, "foot": r["y"] + 4}
-        for r in rows
-        if r["low"] is not None and r["high"] is not None
-    ]
-    dark = {"color": COLOURS["reference"], "strokeWidth": 1.2}
-    caps = {"y": _px("top"), "y2": {"field": "foot"}}
-    return [
-        _layer(known, "rule", {"x": x("low"), "x2": {"field": "high"}, "y": _px("y")}, **dark),
-        _layer(known, "rule", {"x": x("low"), **caps}, **dark),
-        _layer(known, "rule", {"x": x("high"), **caps}, **dark),
-    ]
-
-
 # The forms: layers, height of the plot, margins (top, right, bottom, left) ------------------------
-
-Drawn = tuple[list[dict[str, Any]], float, tuple[float, float, float, float]]
 
 
 def _effects(figure: Figure, width: float, narrow: bool) -> Drawn:
-    rows = _rows(figure)
+    rows = drawable(figure)
     for r in rows:
         r["shown"] = value_text(r["value"], figure) if r["clear"] else "unclear"
         r["paint"] = COLOURS["unclear"] if not r["clear"] else COLOURS["c2" if r["value"] > 0 else "c1"]
     value_room = max((width_of(r["shown"], 13, bold=True) for r in rows), default=0) + 16
-    left = 2 if narrow else _gutter(rows, _GUTTER)
+    left = 2 if narrow else gutter(rows, _GUTTER)
     right = 2 if narrow else value_room
     room = width - value_room if narrow else left - 18
     plot = width - left - right
-    height, labels = _place(rows, room=room, narrow=narrow, mark=12 if narrow else 16)
-    low, high = _ends(rows, zero=True)
+    height, labels = place(rows, room=room, narrow=narrow, mark=12 if narrow else 16)
+    low, high = ends(rows, zero=True)
     pad = (high - low) * 0.03
     low, high = _room_for_words(figure, low - pad, high + pad, plot, left, right)
     at_zero = left + plot * -low / (high - low)
     words, top = _directions(figure, width, left, at_zero)
 
     def x(field: str) -> dict[str, Any]:
-        return _x(field, low, high)
+        return scaled(field, low, high)
 
     for r in rows:
         r.update(zero=0, top=r["y"] - (6 if narrow else 8), foot=r["y"] + (6 if narrow else 8))
@@ -220,15 +130,15 @@ def _effects(figure: Figure, width: float, narrow: bool) -> Drawn:
         for r in rows
     ]
     edge = {"value": width - left}
-    bars = {"x": x("zero"), "x2": {"field": "value"}, "y": _px("top"), "y2": {"field": "foot"}, "color": _paint()}
-    zero = {"x": x("zero"), "y": _px("y"), "y2": {"field": "foot"}}
+    bars = {"x": x("zero"), "x2": {"field": "value"}, "y": px("top"), "y2": {"field": "foot"}, "color": painted()}
+    zero = {"x": x("zero"), "y": px("y"), "y2": {"field": "foot"}}
     layers = [
-        _layer(_kept(rows, "zero", "value", "top", "foot", "paint", "label"), "rect", bars, cornerRadius=2),
-        *_intervals(rows, x),
-        _layer(_zero(rows, height, narrow), "rule", zero, color=COLOURS["reference"], strokeWidth=1),
-        _text(labels, {"value": -left if narrow else -14}, align="left" if narrow else "right"),
-        _text([v for v in values if v["clear"]], edge, align="right", fontWeight=600),
-        _text([v for v in values if not v["clear"]], edge, align="right"),
+        layer(kept(rows, "zero", "value", "top", "foot", "paint", "label"), "rect", bars, cornerRadius=2),
+        *intervals(rows, x),
+        layer(_zero(rows, height, narrow), "rule", zero, color=COLOURS["reference"], strokeWidth=1),
+        written(labels, {"value": -left if narrow else -14}, align="left" if narrow else "right"),
+        written([v for v in values if v["clear"]], edge, align="right", fontWeight=600),
+        written([v for v in values if not v["clear"]], edge, align="right"),
         *words,
     ]
     return layers, height, (top, right, 4, left)
@@ -261,24 +171,24 @@ def _directions(figure: Figure, width: float, left: float, zero: float) -> tuple
     else:
         first["y"] = -28
         spots = ((first, -left, "left"), (second, width - left, "right"))
-    return [_text([t], {"value": at}, align=align, fontSize=12) for t, at, align in spots if t["text"]], (
+    return [written([t], {"value": at}, align=align, fontSize=12) for t, at, align in spots if t["text"]], (
         24 if beside else 40
     )
 
 
 def _dots(figure: Figure, width: float, narrow: bool) -> Drawn:
-    rows = _rows(figure)
+    rows = drawable(figure)
     for r in rows:
         r["paint"] = COLOURS["c1" if r["clear"] else "unclear"]
         r["shown"] = value_text(r["value"], figure)
         r["size"] = f"n = {count(r['n'])}" if finite(r.get("n")) is not None and not alike(figure) else ""
     size_room = max((width_of(r["size"], 12) for r in rows), default=0)
     value_room = max((width_of(r["shown"], 13, bold=True) for r in rows), default=0)
-    left = max(18, value_room / 2) if narrow else max(_gutter(rows, _GUTTER), value_room / 2)
+    left = max(18, value_room / 2) if narrow else max(gutter(rows, _GUTTER), value_room / 2)
     right = left if narrow else max(size_room + 18, value_room / 2)
     room = width - size_room - 14 if narrow else left - 18
-    height, labels = _place(rows, room=room, narrow=narrow, mark=12, above=16)
-    low, high = _ends(rows, zero=False)
+    height, labels = place(rows, room=room, narrow=narrow, mark=12, above=16)
+    low, high = ends(rows, zero=False)
     pad = (high - low) * 0.06
     low, high = low - pad, high + pad
     if figure.unit == "share" and rows:
@@ -286,7 +196,7 @@ def _dots(figure: Figure, width: float, narrow: bool) -> Drawn:
     steps = ticks(low, high, 3 if narrow else 5)
 
     def x(field: str) -> dict[str, Any]:
-        return _x(field, low, high)
+        return scaled(field, low, high)
 
     known = [r for r in rows if r["low"] is not None and r["high"] is not None]
     values = [{"value": r["value"], "text": r["shown"], "y": r["y"] - 17, "ink": COLOURS["ink"]} for r in rows]
@@ -297,53 +207,53 @@ def _dots(figure: Figure, width: float, narrow: bool) -> Drawn:
     texts = [
         {"value": t, "text": tick_text(t, steps, figure), "y": height + 16, "ink": COLOURS["third"]} for t in steps
     ]
-    grid = {"x": x("value"), "y": _px("top"), "y2": {"field": "foot"}}
-    line = {"x": x("low"), "x2": {"field": "high"}, "y": _px("y"), "color": _paint()}
-    dot = {"x": x("value"), "y": _px("y"), "color": _paint()}
+    grid = {"x": x("value"), "y": px("top"), "y2": {"field": "foot"}}
+    line = {"x": x("low"), "x2": {"field": "high"}, "y": px("y"), "color": painted()}
+    dot = {"x": x("value"), "y": px("y"), "color": painted()}
     layers = [
-        _layer(marks, "rule", grid, color=COLOURS["line"], strokeWidth=1),
-        _layer(_kept(known, "low", "high", "y", "paint"), "rule", line, strokeWidth=8, strokeCap="round", opacity=0.35),
-        _layer(_kept(rows, "value", "y", "paint", "label"), "point", dot, filled=True, size=95, opacity=1),
-        _text(labels, {"value": -left if narrow else -14}, align="left" if narrow else "right"),
-        _text(values, x("value"), fontWeight=600),
-        _text(sizes, {"value": width - left}, align="right", fontSize=12),
-        _text(texts, x("value"), fontSize=12),
+        layer(marks, "rule", grid, color=COLOURS["line"], strokeWidth=1),
+        layer(kept(known, "low", "high", "y", "paint"), "rule", line, strokeWidth=8, strokeCap="round", opacity=0.35),
+        layer(kept(rows, "value", "y", "paint", "label"), "point", dot, filled=True, size=95, opacity=1),
+        written(labels, {"value": -left if narrow else -14}, align="left" if narrow else "right"),
+        written(values, x("value"), fontWeight=600),
+        written(sizes, {"value": width - left}, align="right", fontSize=12),
+        written(texts, x("value"), fontSize=12),
     ]
     if low < 0 < high:
         zero = [{"value": 0, "top": 0, "foot": height}]
-        layers.insert(1, _layer(zero, "rule", grid, color=COLOURS["reference"], strokeWidth=1))
+        layers.insert(1, layer(zero, "rule", grid, color=COLOURS["reference"], strokeWidth=1))
     return layers, height, (6, right, 28, left)
 
 
 def _bars(figure: Figure, width: float, narrow: bool) -> Drawn:
-    rows = _rows(figure)
+    rows = drawable(figure)
     for r in rows:
         r["paint"] = COLOURS["c1" if r["clear"] else "unclear"]
         r["shown"] = value_text(r["value"], figure)
     value_room = max((width_of(r["shown"], 13, bold=True) for r in rows), default=0) + 16
-    left = 2 if narrow else _gutter(rows, _GUTTER)
+    left = 2 if narrow else gutter(rows, _GUTTER)
     right = 2 if narrow else value_room
-    height, labels = _place(
+    height, labels = place(
         rows, room=width - value_room if narrow else left - 18, narrow=narrow, mark=12 if narrow else 16
     )
-    low, high = _ends(rows, zero=True)
+    low, high = ends(rows, zero=True)
     if all(r["value"] == 0 for r in rows):
         low, high = 0.0, 1.0
 
     def x(field: str) -> dict[str, Any]:
-        return _x(field, low, high)
+        return scaled(field, low, high)
 
     for r in rows:
         r.update(zero=0, top=r["y"] - (6 if narrow else 8), foot=r["y"] + (6 if narrow else 8))
-    bars = {"x": x("zero"), "x2": {"field": "value"}, "y": _px("top"), "y2": {"field": "foot"}, "color": _paint()}
-    zero = {"x": x("zero"), "y": _px("y"), "y2": {"field": "foot"}}
+    bars = {"x": x("zero"), "x2": {"field": "value"}, "y": px("top"), "y2": {"field": "foot"}, "color": painted()}
+    zero = {"x": x("zero"), "y": px("y"), "y2": {"field": "foot"}}
     values = [{"text": r["shown"], "y": r["first"] if narrow else r["y"], "ink": COLOURS["ink"]} for r in rows]
     layers = [
-        _layer(_kept(rows, "zero", "value", "top", "foot", "paint", "label"), "rect", bars, cornerRadius=2),
-        *_intervals(rows, x),
-        _layer(_zero(rows, height, narrow), "rule", zero, color=COLOURS["reference"], strokeWidth=1),
-        _text(labels, {"value": -left if narrow else -14}, align="left" if narrow else "right"),
-        _text(values, {"value": width - left}, align="right", fontWeight=600),
+        layer(kept(rows, "zero", "value", "top", "foot", "paint", "label"), "rect", bars, cornerRadius=2),
+        *intervals(rows, x),
+        layer(_zero(rows, height, narrow), "rule", zero, color=COLOURS["reference"], strokeWidth=1),
+        written(labels, {"value": -left if narrow else -14}, align="left" if narrow else "right"),
+        written(values, {"value": width - left}, align="right", fontWeight=600),
     ]
     return layers, height, (4, right, 4, left)
 
@@ -367,20 +277,20 @@ def _histogram(figure: Figure, width: float, narrow: bool) -> Drawn:
         r.update(start=r["left"] + gap, end=r["right"] - gap, top=height * (1 - r["value"] / top_value), foot=height)
 
     def x(field: str) -> dict[str, Any]:
-        return _x(field, low, high)
+        return scaled(field, low, high)
 
     bare = replace(figure, unit="")
     heights = [height * (1 - u / top_value) for u in ups]
     grid = [{"y": y} for y in heights]
     texts = [{"text": t, "y": y, "ink": COLOURS["third"]} for t, y in zip(up_texts, heights, strict=True)]
     feet = [{"value": t, "text": tick_text(t, steps, bare), "y": height + 16, "ink": COLOURS["third"]} for t in steps]
-    across = {"x": {"value": 0}, "x2": {"value": width - left - right}, "y": _px("y")}
-    bars = {"x": x("start"), "x2": {"field": "end"}, "y": _px("top"), "y2": {"field": "foot"}, "color": _paint()}
+    across = {"x": {"value": 0}, "x2": {"value": width - left - right}, "y": px("y")}
+    bars = {"x": x("start"), "x2": {"field": "end"}, "y": px("top"), "y2": {"field": "foot"}, "color": painted()}
     layers = [
-        _layer(grid, "rule", across, color=COLOURS["line"], strokeWidth=1),
-        _layer(rows, "rect", bars),
-        _text(texts, {"value": -10}, align="right", fontSize=12),
-        _text(feet, x("value"), fontSize=12),
+        layer(grid, "rule", across, color=COLOURS["line"], strokeWidth=1),
+        layer(rows, "rect", bars),
+        written(texts, {"value": -10}, align="right", fontSize=12),
+        written(feet, x("value"), fontSize=12),
     ]
     return layers, height, (10, right, 28, left)
 
@@ -392,5 +302,13 @@ def _zero(rows: Rows, height: float, narrow: bool) -> Rows:
     return [{"zero": 0, "y": r["top"] - 4, "foot": r["foot"] + 4} for r in rows]
 
 
-def _kept(rows: Rows, *fields: str) -> Rows:
-    return [{f: r[f] for f in fields} for r in rows]
+_DRAW: dict[str, Callable[[Figure, float, bool], Drawn]] = {
+    "effect-bars": _effects,
+    "interval-dots": _dots,
+    "bars": _bars,
+    "histogram": _histogram,
+    "line-band": line_band,
+    "heatmap": heatmap,
+    "scatter": scatter,
+    "pips": pips,
+}
