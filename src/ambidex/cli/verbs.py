@@ -173,10 +173,14 @@ VERBS: dict[str, Verb] = {
             "Explore",
             "what is in this table, and what is wrong with it",
             [
-                _argument("table"),
+                _argument("table", many=True),
                 _option("--target", "COL", "The outcome: look at the others with it in mind."),
             ],
-            ["ambidex profile customers.csv", "ambidex profile customers.csv --target Churn"],
+            [
+                "ambidex profile customers.csv",
+                "ambidex profile customers.csv --target Churn",
+                "ambidex profile orders.csv customers.csv  # which columns join them",
+            ],
             _table(),
             markdown=True,
         ),
@@ -235,7 +239,11 @@ VERBS: dict[str, Verb] = {
                 "ambidex experiment cookie_cats.csv --group version --metric retention_7:share --control gate_30",
                 "ambidex experiment shop.csv --group arm --metric spend --unit user --guardrail refund:share:0.01",
             ],
-            _table(),
+            [
+                *_table(),
+                "SPEC: col (mean, or share of yes), col:mean, col:share, plan=gold:share, col:count, col:q90, num/den,",
+                "num/den:share (counts of yes and of trials).",
+            ],
             markdown=True,
         ),
         Verb(
@@ -550,6 +558,7 @@ VERBS: dict[str, Verb] = {
                 _flag("--ask", "Ask only what could change the answer."),
                 _many("--answer", "ID=VALUE", "Answer a question.", type=Fact()),
                 _option("--team", "SHEET", "A skills sheet; says whether the team can do it. Not kept."),
+                _option("--out", "FILE", "Also a page; .html, .md, .pdf or .pptx."),
             ],
             ["ambidex next", "ambidex next --ask", "ambidex next --answer A3=sustained"],
         ),
@@ -560,6 +569,7 @@ VERBS: dict[str, Verb] = {
             [
                 _argument("sheet"),
                 click.Option(["--for", "for_"], metavar="ROLE", help="data-scientist, ml-engineer, both, or next."),
+                _option("--out", "FILE", "Also a page; .html, .md, .pdf or .pptx."),
             ],
             ["ambidex team skills.csv", "ambidex team skills.csv --for ml-engineer"],
             ["SHEET: person, eight areas (0 to 3, blank = not said), wants. Nothing of it is kept."],
@@ -573,6 +583,7 @@ VERBS: dict[str, Verb] = {
                 _option("--kind", "KIND", "posting, cv or brief; told from the text if not said."),
                 _option("--expect", "ROLE", "Exit 4 if it reads as another role."),
                 _option("--rewrite", "md", "Also a cleaned posting, from the author's own sentences."),
+                _option("--out", "FILE", "Also a page; .html, .md, .pdf or .pptx."),
             ],
             ["ambidex role posting.txt", "ambidex role - --expect ml-engineer < posting.md"],
             ["Text, Markdown, HTML, or PDF with the pdf extra; - reads standard input. Nothing is kept."],
