@@ -25,7 +25,14 @@ from ambidex.insight.experiment_metrics import Guardrail
 from ambidex.insight.experiment_novelty import effect_by_age
 from ambidex.insight.experiment_options import read_options
 from ambidex.insight.experiment_page import arm_intervals, arms_table, method_of, tiles_of, unknowns_of
-from ambidex.insight.experiment_words import Comparison, Style, arm_name, arms_figure, metric_finding
+from ambidex.insight.experiment_words import (
+    Comparison,
+    Style,
+    arm_name,
+    arms_figure,
+    metric_finding,
+    secondary_findings,
+)
 from ambidex.insight.plan_file import Plan
 from ambidex.report.answer import Answer, Caution, Finding, Strength
 from ambidex.report.words import listing
@@ -160,7 +167,8 @@ def experiment(
             *groups.findings[:2],
             *aged.findings[:1],
             *main[2:4],
-            _arms_finding(comparisons[0], who, strength, settings),
+            *secondary_findings(more),
+            _arms_finding(lead_of(comparisons), who, strength, settings),
             *groups.findings[2:],
             *aged.findings[1:],
         )

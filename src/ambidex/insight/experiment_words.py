@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ambidex.insight.experiment_data import Reading
 from ambidex.report.answer import Figure, Finding, Strength
-from ambidex.report.words import count, plural, share, signed_points
+from ambidex.report.words import count, listing, plural, share, signed_points
 from ambidex.stats.claim import Verdict
 from ambidex.stats.compare import Level
 from ambidex.stats.estimate import Estimate
@@ -16,7 +16,7 @@ from ambidex.stats.laws import normal_quantile
 
 __all__ = [
     "Comparison", "Style", "arm_name", "arms_figure", "in_words", "lift_words", "metric_finding", "odds", "p_text",
-    "percent", "roughly", "sentence",
+    "percent", "roughly", "secondary_findings", "sentence",
 ]  # fmt: skip
 
 
@@ -265,6 +265,31 @@ def metric_finding(
         how_sure=f"{level:.3g}% interval; {looked}." if rows else f"There is no interval to judge by; {looked}.",
         figure=figure if rows else None,
     )
+
+
+def secondary_findings(comparisons: Sequence[Comparison]) -> list[Finding]:
+    """One finding for all secondary outcomes, or none."""
+    if not comparisons:
+        return []
+    clear = [c for c in comparisons if c.verdict.outcome != "open"]
+    names = list(dict.fromkeys(c.reading.metric.label for c in comparisons))
+    title = (
+        f"Beside the question: {sentence(clear[0], None)}" if clear else f"Beside it, nothing clear in {listing(names)}"
+    )
+    rest = [sentence(c, None) for c in (clear[1:] if clear else comparisons)]
+    text = ". ".join(rest[:2]) + "." if rest else ""
+    left = len(comparisons) - len(clear)
+    if clear and left:
+        text += f" {left} of {len(comparisons)} secondary comparisons {'is' if left == 1 else 'are'} not clear."
+    return [
+        Finding(
+            title=title,
+            text=text.strip(),
+            strength="some" if clear else "weak",
+            so_what="Secondary outcomes explain; they do not decide.",
+            how_sure=f"Judged together: of those called clear, {share(comparisons[0].verdict.claim.alpha, 0)} may be chance.",
+        )
+    ]
 
 
 def _title(
