@@ -31,12 +31,12 @@ At = Path | str | None
 # ---------------------------------------------------------------- explore
 
 
-def profile(table: Any, *, target: str | None = None, at: At = None) -> Answer:
-    """What is in this table, and what is wrong with it."""
+def profile(table: Any, *others: Any, target: str | None = None, at: At = None) -> Answer:
+    """What is in this table, what is wrong with it, and which columns join it to ``others``."""
     from ambidex.insight.profile import profile as ask
 
     workspace, source = _table(table, at)
-    return _kept(ask(source, target=target), workspace)
+    return _kept(ask(source, *(_table(o, at)[1] for o in others), target=target), workspace)
 
 
 def drivers(
@@ -597,7 +597,14 @@ def doctor(*, at: At = None) -> Result:
 # ---------------------------------------------------------------- advise
 
 
-def next(*, ask: bool = False, answer: Sequence[str] | str = (), team: Any = None, at: At = None) -> Result:
+def next(
+    *,
+    ask: bool = False,
+    answer: Sequence[str] | str = (),
+    team: Any = None,
+    out: str | Path | None = None,
+    at: At = None,
+) -> Result:
     """What the project needs now: exploration or delivery, whose work it is, and the first task."""
     from ambidex.advice import next_step
     from ambidex.advice.facts import check_fact
@@ -616,10 +623,10 @@ def next(*, ask: bool = False, answer: Sequence[str] | str = (), team: Any = Non
     data = next_step.read_and_advise(
         workspace.folder, workspace.store, workspace.settings, now=workspace.clock(), people=people
     )
-    return next_step.as_result(data, ask=ask)
+    return _with_page(next_step.as_result(data, ask=ask), out)
 
 
-def team(sheet: Any, *, for_: str | None = None, at: At = None) -> Result:
+def team(sheet: Any, *, for_: str | None = None, out: str | Path | None = None, at: At = None) -> Result:
     """The people's skills against the work ahead; nothing of the sheet is kept."""
     from ambidex.advice import next_step
     from ambidex.advice import team as skills
@@ -643,11 +650,17 @@ def team(sheet: Any, *, for_: str | None = None, at: At = None) -> Result:
         open_workspace(at)  # says that none is here
     else:
         role, said = "both", "no workspace here, so measured against both roles"
-    return skills.as_result(skills.coverage(people, matrix, role), unread=unread, said=said)
+    return _with_page(skills.as_result(skills.coverage(people, matrix, role), unread=unread, said=said), out)
 
 
 def role(
-    text: Any, *, kind: str | None = None, expect: str | None = None, rewrite: str | None = None, at: At = None
+    text: Any,
+    *,
+    kind: str | None = None,
+    expect: str | None = None,
+    rewrite: str | None = None,
+    out: str | Path | None = None,
+    at: At = None,
 ) -> Result:
     """Whose work a job posting or brief really describes; the text is not kept."""
     from ambidex.advice import role as reading
@@ -661,7 +674,7 @@ def role(
     posting = read_posting(*_document_bytes(text))
     data = reading.read_role(posting, kind=chosen)
     rewritten = reading.rewrite(posting, data) if rewrite else None
-    return reading.as_result(data, expect=expected, rewritten=rewritten)
+    return _with_page(reading.as_result(data, expect=expected, rewritten=rewritten), out)
 
 
 def career(sheet: Any, *, person: str, to: str, at: At = None) -> Result:
@@ -695,6 +708,17 @@ def help(code: str | None = None, *, at: At = None) -> Result:
 
 
 # ---------------------------------------------------------------- what the verbs share
+
+
+def _with_page(result: Result, out: str | Path | None) -> Result:
+    """The result, its page written where ``out`` says."""
+    if out is None:
+        return result
+    from ambidex.advice.pages import page_of
+    from ambidex.report.page import write_report
+
+    path = write_report([page_of(result.verb, result.data).to_dict()], Path(out))
+    return replace(result, lines=(*result.lines, (" ", f"page        {path}")))
 
 
 def _document_bytes(text: Any) -> tuple[bytes, str]:

@@ -141,3 +141,14 @@ def test_bad_levels_in_the_settings(tmp_path, sheet, bad):
     with pytest.raises(UsageError) as caught:
         matrix_of(read_settings(tmp_path / "w").advice)
     assert caught.value.code == "usage.config"
+
+
+def test_pages_of_advice(tmp_path, sheet):
+    ambidex.init(tmp_path / "w")
+    page, other, third = (tmp_path / n for n in ("team.html", "next.html", "role.html"))
+    team(sheet(), for_="ml-engineer", out=page)
+    ambidex.next(team=sheet(), at=tmp_path / "w", out=other)
+    ambidex.role("What factors predict churn?\nWhich segments exist in our customer base?\n" * 3, out=third)
+    assert "infrastructure" in page.read_text() and 'role="img"' in page.read_text()
+    assert "What does this project need now?" in other.read_text()
+    assert "data scientist" in third.read_text()

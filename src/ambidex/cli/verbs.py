@@ -179,7 +179,7 @@ VERBS: dict[str, Verb] = {
             [
                 "ambidex profile customers.csv",
                 "ambidex profile customers.csv --target Churn",
-                "ambidex profile orders.csv customers.csv  # which columns join them",
+                "ambidex profile orders.csv customers.csv",
             ],
             _table(),
             markdown=True,

@@ -12,7 +12,7 @@ MOST = 12
 """Pips drawn in a row; a larger count is scaled to as many."""
 
 _GUTTER = 200
-_PAINTS = {"explore": "c1", "deliver": "c2", "ask": "unclear", "ok": "c1", "short": "warn", "gap": "bad"}
+_PAINTS = {"explore": "c1", "deliver": "c2", "model": "c3", "ask": "unclear", "ok": "c1", "short": "warn", "gap": "bad"}
 
 
 def pips(figure: Figure, width: float, narrow: bool) -> Drawn:
@@ -39,13 +39,14 @@ def pips(figure: Figure, width: float, narrow: bool) -> Drawn:
             (full if k < filled else empty).append({**mark, "paint": paint if k < filled else COLOURS["unclear"]})
     box = {"x": px("a"), "x2": {"field": "b"}, "y": px("top"), "y2": {"field": "foot"}}
     ink = COLOURS["second"]
-    words: Rows = [{"text": r["text"], "y": r["y"] - 18 if narrow else r["y"], "ink": ink} for r in rows]
+    words: Rows = [{"text": r["text"], "y": r["y"] - 18 if narrow else r["y"], "ink": ink} for r in rows if r["text"]]
+    after = 0 if narrow else steps * step + 10
     layers = [
         layer(full, "rect", {**box, "color": painted()}, cornerRadius=2),
         layer(
             empty, "rect", {**box, "stroke": painted()}, cornerRadius=2, filled=False, strokeDash=[3, 2], strokeWidth=1
         ),
         written(labels, {"value": -left if narrow else -14}, align="left" if narrow else "right"),
-        written(words, {"value": 0} if narrow else {"value": plot + right}, align="left" if narrow else "right"),
+        written(words, {"value": after}, align="left"),
     ]
     return layers, height, (4, right, 4, left)
