@@ -283,7 +283,7 @@ def as_result(data: dict[str, Any], *, expect: str | None = None, rewritten: str
     if data["title"]:
         words = {True: "fits", False: "does not fit", None: "cannot be judged"}[data["title_fits"]]
         would = "would" if data["reading"] != "both_in_one" else "would be clearer"
-        better = f"; {data['suggested_title']} {would}" if data["title_fits"] is False and data["suggested_title"] else ""
+        better = f"; {data['suggested_title']} {would}" if data["suggested_title"] else ""
         lines.append(
             (" " if data["title_fits"] is not False else "▲", f"title       “{data['title']}” {words}{better}")
         )
