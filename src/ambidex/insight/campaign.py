@@ -32,6 +32,7 @@ from ambidex.stats.estimate import Estimate, finite
 __all__ = ["campaign"]
 
 SEED = 0
+DESIGN_CAUTIONS = ("srm", "unit", "two-arms", "no-untreated", "pre-trend", "few-units", "placebo")
 
 
 def campaign(
@@ -351,7 +352,7 @@ def compose(
     stopped = [c for c in checks if c.decides and not c.passed]
     if not stopped:
         noted += _money_cautions(ask, lead, design)
-    strength = _strength(lead, checks)
+    strength = _strength(lead, checks, noted)
     findings: list[Finding] = []
     if stopped:
         headline, recommendation = _stop(stopped)
@@ -423,12 +424,12 @@ def _stop(stopped: Sequence[Check]) -> tuple[str, Recommendation]:
     return headline, Recommendation("cannot-answer", advice.get(failed.name, failed.text))
 
 
-def _strength(lead: Paid, checks: Sequence[Check]) -> Strength:
-    """Strong: decided, would be at a tenth of alpha too, and every check passed."""
+def _strength(lead: Paid, checks: Sequence[Check], cautions: Sequence[Caution] = ()) -> Strength:
+    """Strong: decided, would be at a tenth of alpha too, every check passed, and none that could not be made."""
     verdict = lead.pays or lead.works
     if verdict.outcome == "open":
         return "weak"
-    if any(not c.passed for c in checks):
+    if any(not c.passed for c in checks) or any(c.code in DESIGN_CAUTIONS for c in cautions):
         return "some"
     e = verdict.estimate
     if e.law is None or e.law.name == "placebos":
@@ -478,6 +479,8 @@ def _unknowns(ask: Ask, design: Design) -> list[str]:
     out = []
     if design.name == "randomised":
         out.append("Whether the treatment was drawn by lot: a table cannot show it, and the wording here rests on it.")
+        if ask.unit is None:
+            out.append("Whether rows are independent: each row was taken as one unit; --unit names who was assigned.")
         out.append("What those who were assigned but not reached would have done: the effect is that of assignment.")
     if ask.money is not None:
         out.append("Margin and costs are taken as given; the table of assumptions varies them.")
