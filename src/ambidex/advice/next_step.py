@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -185,7 +185,7 @@ def read_and_advise(
     """
     state = gather(folder, store, settings, now)
     matrix = matrix_of(settings.advice)
-    said = fresh(state.facts, now, stale=timedelta(days=matrix.stale_days))
+    said = fresh(state.facts, now, stale=state.stale)
     signals = read_signals(state)
     team = int(said["TEAM"].value) if "TEAM" in said else None
     strong = said["STRONG"].value == "yes" if "STRONG" in said else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 
-from ambidex.advice.facts import STALE, Fact, Signal, Task, fresh
+from ambidex.advice.facts import Fact, Signal, Task, fresh
 from ambidex.advice.state import AnswerState, ModelView, ProjectState
 
 __all__ = ["signals"]
@@ -16,7 +16,7 @@ BY_HAND = 2
 
 def signals(state: ProjectState) -> tuple[Signal, ...]:
     """Every signal of a project, in the order of the table."""
-    said = fresh(state.facts, state.now)
+    said = fresh(state.facts, state.now, stale=state.stale)
     return (
         _no_data_arrives(state, said),
         _question_open(state),
@@ -42,7 +42,7 @@ def _asked(id: str, state: ProjectState, said: Mapping[str, Fact], task: Task | 
     fact = said.get(id)
     if fact is None:
         old = [f for f in state.facts if f.id == id]
-        evidence = (f"said on {max(f.at for f in old):%Y-%m-%d}, older than {STALE.days} days",) if old else ()
+        evidence = (f"said on {max(f.at for f in old):%Y-%m-%d}, older than {state.stale.days} days",) if old else ()
         return Signal(id=id, state="unknown", evidence=evidence, source="asked")
     evidence = (f"said on {fact.at:%Y-%m-%d}: {fact.value}",)
     if fact.value == "no":

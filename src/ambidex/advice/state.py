@@ -6,11 +6,12 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ambidex.advice.facts import Fact
+from ambidex.advice.facts import STALE, Fact
+from ambidex.advice.matrix import matrix_of
 from ambidex.ports import Store
 from ambidex.records import Event
 from ambidex.settings import Question, Settings
@@ -129,9 +130,11 @@ class ProjectState:
         packages: Packages under src/ and packages/, relative.
         schedules: Schedule and CI files that name ambidex, relative.
         facts: What people said.
+        stale: After which what they said is forgotten.
     """
 
     now: datetime
+    stale: timedelta = STALE
     questions: tuple[QuestionState, ...] = ()
     answers: tuple[AnswerState, ...] = ()
     models: tuple[ModelView, ...] = ()
@@ -157,6 +160,7 @@ def gather(folder: Path, store: Store, settings: Settings, now: datetime) -> Pro
     notebooks, schedules = _files(folder)
     return ProjectState(
         now=now,
+        stale=timedelta(days=matrix_of(settings.advice).stale_days),
         questions=tuple(_question(n, q, answers) for n, q in sorted(settings.questions.items())),
         answers=answers,
         models=tuple(_model(store, folder, state.name, events, settings) for state in store.models()),
