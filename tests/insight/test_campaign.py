@@ -366,3 +366,24 @@ def test_the_same_data_gives_the_same_bytes() -> None:
         json.dumps(campaign(rows, treatment="arm", outcome="y", value=1, cost=0.1).to_dict()) for _ in range(2)
     )
     assert first == second
+
+
+def test_where_each_outcome_costs_money_fewer_come_first() -> None:
+    rng = np.random.default_rng(6)
+    n = 6000
+    arm, kind = rng.permuted(np.repeat(["no", "yes"], n // 2)), rng.choice(["new", "old"], n)
+    left = rng.random(n) < 0.4 - 0.25 * ((arm == "yes") & (kind == "old"))
+    rows = pa.table({"arm": arm, "kind": kind, "left": left.astype(int)})
+    answer = campaign(rows, treatment="arm", outcome="left", covariate="kind", value=-10, cost=0.5)
+    assert answer.recommendation.verdict == "act" and one(answer, "effect").high < 0 < one(answer, "profit").low
+    ranked, choose = answer.verdicts[2:4]
+    assert ranked.outcome == choose.outcome == "supported"
+
+
+def test_several_rows_of_one_period_count_in_money() -> None:
+    rows = weeks(80.0)
+    twice = pa.concat_tables([rows, rows])
+    ask: dict[str, Any] = {"outcome": "sales", "time": "week", "start": "2023-09-25", "value": 0.4}
+    first, second = campaign(rows, **ask), campaign(twice, **ask)
+    assert one(second, "return").value == pytest.approx(2 * one(first, "return").value)
+    assert "averaged" in codes(second)

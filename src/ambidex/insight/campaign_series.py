@@ -34,7 +34,7 @@ def watch(ask: Ask, axis: Axis) -> Followed:
     Raises:
         DataError: ``data.start`` with fewer than ``LEAST`` periods before; ``data.all-missing``.
     """
-    values, empty = _series(ask, axis, ask.outcome)
+    values, empty, each = _series(ask, axis, ask.outcome)
     where = f"{ask.source.name}, column {ask.time}"
     if axis.start < LEAST:
         raise DataError(
@@ -46,7 +46,7 @@ def watch(ask: Ask, axis: Axis) -> Followed:
         )
     columns, names = [], []
     for name in ask.covariates:
-        column, lost = _series(ask, axis, name)
+        column, lost, _ = _series(ask, axis, name)
         empty += lost
         columns.append(column)
         names.append(name)
@@ -69,6 +69,9 @@ def watch(ask: Ask, axis: Axis) -> Followed:
             "Nobody was left untreated: whatever else changed at the same date counts as the campaign's.",
         )
     )
+    if each > 1:
+        text = f"About {each} rows of one period enter with their mean; money counts them all."
+        cautions.append(Caution("averaged", f"{text} If totals are meant, add them up with a SELECT."))
     if empty:
         cautions.append(
             Caution("missing", f"{plural(empty, 'period')} without a value were filled from their neighbours.")
@@ -79,7 +82,7 @@ def watch(ask: Ask, axis: Axis) -> Followed:
         )
     after = float(values[axis.start :].mean())
     arm = Arm(
-        "the campaign", "before", replace(effect, arm="the campaign", control="before"), lifted(effect, after), 1,
+        "the campaign", "before", replace(effect, arm="the campaign", control="before"), lifted(effect, after), each,
         after, after - effect.value, periods=len(expected),
     )  # fmt: skip
     told = listing([*(f"`{n}`" for n in names if x is not None), *([kind] if kind else [])])
@@ -94,8 +97,8 @@ def watch(ask: Ask, axis: Axis) -> Followed:
     )  # fmt: skip
 
 
-def _series(ask: Ask, axis: Axis, name: str) -> tuple[Floats, int]:
-    """A column by period: the mean of its rows; gaps filled from their neighbours, and how many there were."""
+def _series(ask: Ask, axis: Axis, name: str) -> tuple[Floats, int, int]:
+    """A column by period (the mean of its rows, gaps filled), how many gaps, and rows of a treated period."""
     read = read_values(ask.source, name)
     used = (axis.place >= 0) & np.isfinite(read.values)
     size = len(axis.names)
@@ -107,7 +110,7 @@ def _series(ask: Ask, axis: Axis, name: str) -> tuple[Floats, int]:
         raise DataError("data.all-missing", f"`{name}` has a value in {len(there)} periods", where=ask.source.name)
     values = sums / np.maximum(rows, 1)
     values[gaps] = np.interp(gaps, there, values[there])
-    return values, len(gaps)
+    return values, len(gaps), max(1, round(float(rows[axis.start :].mean())))
 
 
 def _season(axis: Axis) -> tuple[list[Floats], str]:

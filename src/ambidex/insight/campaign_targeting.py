@@ -115,6 +115,8 @@ def _judged(
 ) -> Targeting:
     n = lead.arm.treated
     money = ask.money or Money(1.0)
+    sign = -1.0 if money.value < 0 else 1.0  # where each outcome costs money, who has fewer of them comes first
+    ranks = ranks if sign > 0 else 1 - ranks
     labels: dict[str, Any] = {"arm": lead.arm.effect.arm, "control": base}
     rows = []
     for d in policy_curve(y, treated, ranks, depths=DEPTHS, alpha=ask.alpha, seed=seed):
@@ -127,7 +129,7 @@ def _judged(
                 "effect_high": finite(d.effect.high),
             }
         )  # fmt: skip
-    ranking = qini(y, treated, ranks, name="qini", alpha=ask.alpha, seed=seed, **labels)
+    ranking = qini(sign * y, treated, ranks, name="qini", alpha=ask.alpha, seed=seed, **labels)
     claims = [Claim(measure=f"Qini of the ranking for {lead.arm.arm}", alpha=ask.alpha)]
     estimates = [ranking]
     left = gains * money.value <= money.cost
