@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+import ambidex as amb
+from ambidex.data import lazy
 from ambidex.data.read import read
 from ambidex.errors import NotFound
 from ambidex.insight.profile import profile
@@ -135,3 +138,131 @@ def test_one_row_and_nothing_found() -> None:
 def test_no_such_target() -> None:
     with pytest.raises(NotFound, match="did you mean `Churn`"):
         profile(read(pa.table({"Churn": ["a"]})), target="churn")
+
+
+@pytest.mark.parametrize(
+    ("path", "target", "said"),
+    [
+        ("churn/telco_customer_churn.csv", "Churn", [
+            ("adds-up", "`TotalCharges` is close to `tenure` × `MonthlyCharges`"),
+            ("same-rows", "`InternetService` = No, `OnlineSecurity` = No internet service"),
+            ("two-spellings-of-yes", "`SeniorCitizen` writes yes and no as 1 and 0"),
+        ]),
+        ("churn/uci_credit_card_default.csv", None, [
+            ("zero-unlikely", "`EDUCATION` is 0 in 14 rows"),
+            ("zero-unlikely", "5 in 280, 6 in 51"),
+            ("zero-unlikely", "`MARRIAGE` is 0 in 54 rows"),
+            ("repeats-without-id", "35 rows repeat"),
+        ]),
+        ("campaigns/bank_additional_full.csv", "y", [
+            ("sentinel", "`pdays` is 999 in 39,673 rows"),
+            ("after-the-fact", "`duration` alone tells `y` well (AUC 0.82)"),
+            ("disguised-missing", "`default` writes `unknown` 8,597 times"),
+            ("duplicate-rows", "12 rows repeat"),
+        ]),
+        ("segments/online_retail.parquet", None, [
+            ("shifted-dates", "+12 years"),
+            ("cancellations", "9,288 of 541,909"),
+            ("non-product-codes", "POST 1,256, DOT 710, M 571"),
+            ("negative", "`Quantity` is below 0 in 10,624 rows"),
+            ("missing", "`CustomerID` has no value in 135,080"),
+            ("duplicate-rows", "5,268 rows"),
+            ("mis-encoded", "`Description` holds 32 texts"),
+            ("last-period", "ends on 2023-12-09"),
+            ("mixed-types", "`InvoiceNo` mixes 9,291 texts"),
+        ]),
+        ("streams/kc_house_sales.csv", "price", [
+            ("outliers", "`bedrooms` is far out in 1 row, up to 33"),
+            ("zero-unlikely", "`bathrooms` is 0 in 10 rows"),
+            ("adds-up", "`sqft_living` is `sqft_above` + `sqft_basement`"),
+            ("last-period", "ends on 2015-05-27"),
+            ("id", "177 rows repeat one"),
+        ]),
+        ("streams/bike_sharing_hour.csv", "cnt", [
+            ("leak", "`cnt` is `casual` + `registered` in every row"),
+            ("zero-unlikely", "`hum` is 0 in 22 rows"),
+            ("time-gaps", "165 rows seem to be missing"),
+        ]),
+        ("streams/elec2.csv", "class", [
+            ("constant-stretch", "`vicprice`, `vicdemand`, `transfer` hold one and the same value in rows 1 to 17,424"),
+        ]),
+        ("streams/green_taxi", None, [
+            ("missing", "have no value in the same 105,690 of 224,917 rows"),
+            ("empty", "`ehail_fee`"),
+            ("negative", "`fare_amount` is below 0 in 392 rows"),
+            ("outliers", "up to 244,152"),
+            ("time-outliers", "in 3 rows (2009-01-01)"),
+        ]),
+        ("segments/mall_customers.csv", None, [("id", "`CustomerID` is an id (200 values)")]),
+        ("segments/cdnow_master.csv", None, [
+            ("duplicate-rows", "255 rows"),
+            ("zero-unlikely", "`dollar_value` is 0 in 80 rows"),
+        ]),
+        ("churn/mlc_churn.csv", None, [("proportional", "`total_day_charge` and `total_day_minutes`")]),
+    ],
+)  # fmt: skip
+def test_the_traps_of_real_tables_are_named(path: str, target: str | None, said: list[tuple[str, str]]) -> None:
+    answer = amb.profile(shared(f"data/{path}"), target=target)
+    found = [(c.code, c.text) for c in answer.cautions]
+    for code, text in said:
+        assert any(code == c and text in t for c, t in found), (code, text, [t for c, t in found if c == code])
+    if path.startswith("campaigns/bank"):
+        assert "semicolons" in answer.method
+        assert {c["name"]: c["role"] for c in answer.extra["columns"]}["duration"] == "suspect"
+
+
+def test_tables_that_share_keys() -> None:
+    rng = np.random.default_rng(1)
+    customers = read(pa.table({"id": [f"{i:04d}" for i in range(300)], "country": ["DE", "FR", "US"] * 100}))
+    names = [f"{i:04d}" for i in rng.integers(0, 310, 2000)]
+    orders = read(pa.table({"customer_id": names, "worth": rng.random(2000)}))
+    names = [f"{i:04d}" for i in rng.integers(0, 300, 900)]
+    visits = read(pa.table({"customer_id": names, "pages": rng.integers(1, 9, 900)}))
+    three = ((orders, "orders.csv"), (customers, "customers.csv"), (visits, "visits.csv"))
+    named = [replace(t, name=n) for t, n in three]
+    answer = profile(*named)
+    relations = answer.to_dict()["relations"]
+    kinds = {(r["left"], r["right"]): r["kind"] for r in relations}
+    assert kinds == {
+        ("customers.csv", "orders.csv"): "one-to-many",
+        ("customers.csv", "visits.csv"): "one-to-many",
+        ("orders.csv", "visits.csv"): "many-to-many",
+    }
+    codes = {c.code: c.text for c in answer.cautions}
+    assert "of `orders.csv.customer_id`" in codes["unmatched-keys"]
+    assert "a join multiplies rows" in codes["many-to-many"]
+    alone = profile(named[0], replace(read(pa.table({"x": [1, 2, 3]})), name="other.csv"))
+    assert alone.to_dict()["relations"] == [] and alone.findings[0].title.startswith("No key joins")
+
+
+@pytest.mark.parametrize("path", ["streams/green_taxi", "segments/online_retail.parquet"])
+def test_a_table_that_is_not_loaded_is_counted_whole(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = str(shared(f"data/{path}"))
+    here = amb.profile(source).to_dict()
+    monkeypatch.setattr(lazy, "LARGE_MIB", 0)
+    table = read(source)
+    assert table.is_large
+    there = profile(table).to_dict()
+    assert (there["rows"], there["duplicates"]) == (here["rows"], here["duplicates"])
+    for one, other in zip(there["columns"], here["columns"], strict=True):
+        assert (one["name"], one["type"], one["missing"]) == (other["name"], other["type"], other["missing"])
+        assert one["role"] == other["role"], one["name"]
+        assert abs(one["unique"] - other["unique"]) <= 0.1 * other["unique"] + 1
+    counted = ("negative", "zero-unlikely", "time-outliers", "last-period", "time-gaps", "duplicate-rows", "empty")
+    mine, theirs = ({c["text"] for c in d["cautions"] if c["code"] in counted} for d in (there, here))
+    assert mine == theirs
+    assert "Too large to load" in profile(table).method
+
+
+def test_roles() -> None:
+    rng = np.random.default_rng(0)
+    table = pa.table({
+        "customer_id": np.arange(400), "churned": rng.integers(0, 2, 400), "plan": rng.choice(["a", "b", "c"], 400),
+        "price": rng.random(400) * 100, "age": rng.integers(18, 90, 400), "k": ["x"] * 400,
+        "day": np.datetime64("2024-01-01") + rng.integers(0, 300, 400),
+    })  # fmt: skip
+    roles = {c["name"]: c["role"] for c in profile(read(table)).extra["columns"]}
+    assert roles == {
+        "customer_id": "id", "churned": "target-like", "plan": "category", "price": "money", "age": "feature",
+        "k": "constant", "day": "time",
+    }  # fmt: skip

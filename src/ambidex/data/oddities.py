@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-__all__ = ["FAR", "FEW_FAR", "HUGE", "Problem", "odd_numbers", "snake"]
+__all__ = ["FAR", "FEW_FAR", "HUGE", "Problem", "named_zeros", "negatives", "odd_numbers", "snake"]
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Ints = np.ndarray[Any, np.dtype[np.int64]]
@@ -56,7 +56,7 @@ def odd_numbers(name: str, values: Floats, counts: Ints) -> list[Problem]:
     order = np.argsort(values)
     values, counts = values[order], counts[order]
     said = snake(name)
-    return [*_zeros(name, said, values, counts, known), *_negatives(name, said, values, counts, known),
+    return [*_zeros(name, said, values, counts, known), *_negatives(name, values, counts, known),
             *_far(name, values, counts, known)]  # fmt: skip
 
 
@@ -68,8 +68,8 @@ def _zeros(name: str, said: str, values: Floats, counts: Ints, known: int) -> li
     text = ""
     if zeros <= RARE * known:
         if NEVER_ZERO.search(said):
-            text = "which such a thing can hardly be; it may mean missing"
-        elif values[0] == 0 and len(above) >= 20 and zeros >= 2:
+            return named_zeros(name, zeros, known)
+        if values[0] == 0 and len(above) >= 20 and zeros >= 2:
             step = float(np.median(np.diff(above[:50])))
             if step > 0 and above[0] >= 5 * step and 0.02 * np.median(above) < above[0] < np.median(above):
                 text = f"and the next value is {_number(above[0])}, far from it; it may mean missing"
@@ -84,12 +84,24 @@ def _zeros(name: str, said: str, values: Floats, counts: Ints, known: int) -> li
     return [{"code": "zero-unlikely", "text": f"`{name}` is 0 in {_rows(zeros)}, {text}", "count": zeros}]
 
 
-def _negatives(name: str, said: str, values: Floats, counts: Ints, known: int) -> list[Problem]:
-    rows = int(counts[values < 0].sum())
-    if not 0 < rows <= NEGATIVE * known or not NEVER_NEGATIVE.search(said):
+def named_zeros(name: str, zeros: int, known: int) -> list[Problem]:
+    """Zeros of something that by its name has none, where they are few of the ``known``."""
+    if not 0 < zeros <= RARE * known or not NEVER_ZERO.search(snake(name)):
+        return []
+    text = f"`{name}` is 0 in {_rows(zeros)}, which such a thing can hardly be; it may mean missing"
+    return [{"code": "zero-unlikely", "text": text, "count": zeros}]
+
+
+def _negatives(name: str, values: Floats, counts: Ints, known: int) -> list[Problem]:
+    return negatives(name, int(counts[values < 0].sum()), float(values[0]), known)
+
+
+def negatives(name: str, rows: int, least: float, known: int) -> list[Problem]:
+    """Values below 0 of something that by its name has none, where they are few of the ``known``."""
+    if not 0 < rows <= NEGATIVE * known or not NEVER_NEGATIVE.search(snake(name)):
         return []
     text = (
-        f"`{name}` is below 0 in {_rows(rows)}, down to {_number(values[0])}: returns, corrections or mistakes; "
+        f"`{name}` is below 0 in {_rows(rows)}, down to {_number(least)}: returns, corrections or mistakes; "
         "sums and means take them off"
     )
     return [{"code": "negative", "text": text, "count": rows}]

@@ -17,6 +17,7 @@ from ambidex.data.problems import Problem
 from ambidex.data.record import command_line, record
 from ambidex.data.relations import adds_up, missing_together, same_columns, same_labels
 from ambidex.data.table import Table
+from ambidex.insight.profile_keys import relate, relations_between
 from ambidex.insight.profile_target import TargetView, view_target
 from ambidex.report.answer import Answer, Caution, Figure, Finding, Recommendation
 from ambidex.report.words import count, listing, plural, share
@@ -24,6 +25,7 @@ from ambidex.report.words import count, listing, plural, share
 __all__ = ["profile"]
 
 FIRST = 3
+BY_THE_WAY = ("id", "two-spellings-of-yes")
 SHOWN = 12
 CAUTIONS = 200
 LACKING = 0.05  # a column without a value in so many rows is a thing to look at, not only a bar in the picture
@@ -32,6 +34,8 @@ USUAL = 0.1  # few columns of few values repeat by nature: above this share that
 
 # What to look at first, the most harmful kind before the rest; within a kind by share of rows.
 ORDER = (
+    "many-to-many",
+    "unmatched-keys",
     "target-missing",
     "target-constant",
     "target-few",
@@ -78,11 +82,12 @@ ORDER = (
 )
 
 
-def profile(table: Table, *, target: str | None = None) -> Answer:
+def profile(table: Table, *others: Table, target: str | None = None) -> Answer:
     """Types, roles, missing cells, repeats and suspects of a table; with a target, what tells it apart.
 
     Args:
         table: The table.
+        others: Further tables: which columns join them to it and to each other is looked for.
         target: Outcome column, or None.
 
     Returns:
@@ -109,9 +114,12 @@ def profile(table: Table, *, target: str | None = None) -> Answer:
     else:
         survey = survey_rows(table, target)
     facts, repeats, view, found = survey.facts, survey.repeats, survey.view, survey.found
-    found = [Caution(c.code, visible(c.text)) for c in found]
+    tables = [table, *others]
+    relations = relations_between(tables) if others else []
+    joins, unmatched, command = relate(tables, relations) if others else ([], [], ())
+    found = [Caution(c.code, visible(c.text)) for c in (*unmatched, *found)]
     found.sort(key=lambda c: ORDER.index(c.code) if c.code in ORDER else len(ORDER))
-    first = found[:FIRST]
+    first = [c for c in found if c.code not in BY_THE_WAY][:FIRST]
     reading = [Caution(code, visible(text)) for code, text in table.cautions]
     shape = f"{plural(table.rows, 'row')}, {plural(len(facts), 'column')}"
     things = plural(len(first), "thing") + " to look at first" if first else "these checks found nothing to look at"
@@ -125,21 +133,26 @@ def profile(table: Table, *, target: str | None = None) -> Answer:
         numbers=_numbers(table, facts, view),
         estimates=view.estimates if view else (),
         cautions=(*reading, *_limited(found)),
-        findings=tuple(_findings(table, facts, first, survey)),
+        findings=(*joins, *_findings(table, facts, first, survey)),
         unknowns=(
             "Whether the values are true: a wrong number that looks like a number is not found here.",
             "Whether a column is known before the outcome is: only people who know its making can say.",
         ),
         method=" ".join(filter(None, [survey.method, _layout(table), view.method if view else ""])),
-        tables={"columns": survey.rows[:CAUTIONS]},
+        tables={
+            "columns": survey.rows[:CAUTIONS],
+            **({"relations": [r.to_dict() for r in relations]} if relations else {}),
+        },
         record=record(table, verb="profile", options={"target": target}, seed=0 if view else None),
         extra={
             "columns": [f.to_dict() for f in facts],
             "rows": table.rows,
             "duplicates": repeats,
             "times": [c.to_dict() for c in survey.times],
+            **({"relations": [r.to_dict() for r in relations]} if others else {}),
         },
-        next=(
+        next=(*command,)
+        or (
             (command_line(table, "drivers", {"target": target}),)
             if target
             else (f"ambidex profile {source} --target COL", f"ambidex drivers {source} --target COL")

@@ -18,7 +18,7 @@ import pyarrow.types as pt
 from ambidex.data.coverage import Coverage, coverage
 from ambidex.data.facts import ColumnFacts
 from ambidex.data.lazy import ParquetColumns
-from ambidex.data.oddities import FAR, FEW_FAR, HUGE
+from ambidex.data.oddities import FAR, FEW_FAR, HUGE, named_zeros, negatives
 from ambidex.data.problems import Problem
 from ambidex.data.sql import quote
 from ambidex.data.table import Table
@@ -32,8 +32,9 @@ __all__ = ["survey_large"]
 PLACES, ROWS = 16, 3_000
 FEW = 1_000
 """Columns of so many different values or fewer are counted value by value, in all rows."""
-SEEN_WHOLE = ("empty", "infinite", "blank-cells", "outliers", "stands-apart")
-RECOUNTED = {"zero-unlikely": "= 0", "negative": "< 0"}
+SEEN_WHOLE = ("empty", "infinite", "blank-cells", "outliers", "stands-apart", "negative")
+RECOUNTED = {"zero-unlikely": "zeros"}
+SIGNS = (("zeros", "="), ("below", "<"))
 PLACE = re.compile(r", first (?:on line|in row) [\d,]+")
 
 
@@ -61,7 +62,7 @@ def survey_large(table: Table, target: str | None) -> Survey:
         table._cache["facts", f.name] = f
     method = (
         f"Too large to load: cells without a value, extremes, repeats and labels were counted in all "
-        f"{count(table.rows)} rows; different values of columns of many are estimated (HyperLogLog, within about 2%); "
+        f"{count(table.rows)} rows; different values of columns of many are estimated (HyperLogLog, mostly within 5%); "
         f"how columns read and go together was seen in {count(some.rows)} rows spread over the files."
     )
     rows = [{**row_of(some, _sampled(f, some)), **_extremes(f, seen[f.name])} for f in facts]
@@ -83,8 +84,10 @@ def _counts(columns: ParquetColumns) -> dict[str, dict[str, Any]]:
             f"max({c}){some} AS high{i}",
             f"count_if(isinf({c})) AS infinite{i}" if floating else f"0 AS infinite{i}",
         ]
+        number = floating or pt.is_integer(field.type) or pt.is_decimal(field.type)
+        asked += [f"count_if({c} {sign} 0){some} AS {kind}{i}" if number else f"0 AS {kind}{i}" for kind, sign in SIGNS]
     found = columns.query(f"SELECT {', '.join(asked)} FROM {columns.relation}").to_pylist()[0]
-    kinds = ("known", "cells", "unique", "low", "high", "infinite")
+    kinds = ("known", "cells", "unique", "low", "high", "infinite", "zeros", "below")
     return {f.name: {k: found[f"{k}{i}"] for k in kinds} for i, f in enumerate(columns.schema)}
 
 
@@ -111,10 +114,14 @@ def _facts(
     problems = [p for p in map(_unplaced, f.problems) if p["code"] not in SEEN_WHOLE]
     recounted = []
     for p in problems:
-        condition = RECOUNTED.get(p["code"])
-        rows_now = _recount(columns, name, condition) if condition and f.type in ("number", "integer") else None
-        recounted.append(_scaled(p, rows_now, some.rows, seen["low"]))
+        counted = RECOUNTED.get(p["code"])
+        recounted.append(_scaled(p, int(seen[counted] or 0) if counted else None, some.rows))
     if f.type in ("number", "integer") and f.role != "id":
+        if isinstance(seen["low"], int | float | Decimal):
+            recounted += negatives(name, int(seen["below"] or 0), float(seen["low"]), int(seen["known"]))
+        named = named_zeros(name, int(seen["zeros"] or 0), int(seen["known"]))
+        if named:
+            recounted = [*(p for p in recounted if p["code"] != "zero-unlikely"), *named]
         recounted += _outliers(columns, some, name, seen)
     if seen["infinite"]:
         text = f"`{name}` holds {count(seen['infinite'])} infinite values; read as missing"
@@ -176,12 +183,11 @@ def _outliers(columns: ParquetColumns, some: Table, name: str, seen: dict[str, A
     return [{"code": "outliers", "text": text, "count": rows}]
 
 
-def _scaled(p: Problem, rows: int | None, sampled: int, low: Any) -> Problem:
+def _scaled(p: Problem, rows: int | None, sampled: int) -> Problem:
     """A problem with its count in all rows, or said to be of the sample."""
     if rows is None:
         return {"code": p["code"], "text": f"{p['text']} (in {count(sampled)} rows looked at)", "count": p["count"]}
     text = re.sub(r"in [\d,]+ rows?", f"in {count(rows)} rows", p["text"], count=1)
-    text = re.sub(r"down to \S+:", f"down to {low:,.6g}:".replace("-", "−"), text) if "down to" in text else text
     return {"code": p["code"], "text": text, "count": rows}
 
 
@@ -197,9 +203,14 @@ def _repeats(columns: ParquetColumns) -> int:
 def _coverage(columns: ParquetColumns, some: Table, name: str) -> Coverage | None:
     """From rows per day, counted in all rows; for a column of texts, from the sample."""
     kind = columns.schema.field(name).type
-    if not (pt.is_timestamp(kind) or pt.is_date(kind)):
-        return None
     c = quote(name)
+    if pt.is_string(kind):  # only the usual way to write them, by day
+        found = columns.query(f"SELECT count({c}) AS n, count(TRY_CAST({c} AS TIMESTAMP)) AS t FROM {columns.relation}")
+        if found.column("t")[0].as_py() < 0.99 * found.column("n")[0].as_py():
+            return None
+        c = f"TRY_CAST({c} AS TIMESTAMP)"
+    elif not (pt.is_timestamp(kind) or pt.is_date(kind)):
+        return None
     found = columns.query(
         f"SELECT {c}::DATE AS d, count(*) AS n FROM {columns.relation} WHERE {c} IS NOT NULL GROUP BY 1 ORDER BY 1"
     )
