@@ -36,6 +36,9 @@ DEFAULT_K = {"rfm": CUT, "tiers": CUT, "medoids": 3, "classes": 2, "hdbscan": 2}
 TESTED, COUNTED, AGAIN = 4_000, 2_000, 1_500
 """Rows, at most, on which separation, the number of groups and stability are measured."""
 
+ROUGH = 1e-5
+"""Gain of a mixture's log-likelihood a row below which a search for groups ends; the groups shown go on to 1e-7."""
+
 LEAST = 20
 """Rows below which no valley could be seen."""
 
@@ -176,7 +179,9 @@ def _search(
         for many, value in enumerate(gaps, start=1):
             table.setdefault(many, {"k": many})["gap"] = round(value, 4)
     else:
-        fits = {many: clustering.mixture(x, many, seed=seed, starts=2).bic for many in range(1, most + 1)}
+        fits = {
+            many: clustering.mixture(x, many, seed=seed, starts=2, tolerance=ROUGH).bic for many in range(1, most + 1)
+        }
         says = min(fits, key=lambda m: fits[m])
         for many, value in fits.items():
             table.setdefault(many, {"k": many})["bic"] = round(value, 1)
@@ -215,7 +220,7 @@ def _fit(approach: str, k: int, seed: int, starts: int = 5) -> Callable[[Floats]
     def fit(x: Floats) -> tuple[Floats, clustering.Assign]:
         many = max(1, min(k, len(x) - 1))
         if approach == "mixture":
-            mixed = clustering.mixture(x, many, seed=seed, starts=2)
+            mixed = clustering.mixture(x, many, seed=seed, starts=2 if starts > 2 else 1, tolerance=ROUGH)
             return mixed.means, mixed.assign
         if approach == "hdbscan":
             centres = clustering.density(x)

@@ -179,7 +179,7 @@ class Mixture:
         return labels
 
 
-def mixture(x: Floats, k: int, *, seed: int, starts: int = 3, rounds: int = 300) -> Mixture:
+def mixture(x: Floats, k: int, *, seed: int, starts: int = 3, rounds: int = 300, tolerance: float = 1e-7) -> Mixture:
     """A Gaussian mixture with full covariances by EM, from ``starts`` k-means beginnings, the best kept.
 
     A millionth of the columns' mean variance is added to each variance, so that no component falls onto a point.
@@ -192,12 +192,13 @@ def mixture(x: Floats, k: int, *, seed: int, starts: int = 3, rounds: int = 300)
         seed: Of the beginnings.
         starts: Beginnings.
         rounds: Most rounds of each.
+        tolerance: Gain of log-likelihood a row below which a run ends.
     """
     ridge = 1e-6 * (float(x.var(axis=0).mean()) or 1.0)
     best: _Normal | None = None
     for i in range(starts):
         labels = kmeans(x, k, seed=seed + i, starts=1 if i else 5).labels
-        found = _em(x, np.eye(k)[labels], ridge, rounds)
+        found = _em(x, np.eye(k)[labels], ridge, rounds, tolerance)
         if best is None or found.log_likelihood > best.log_likelihood + 1e-9:
             best = found
     assert best is not None
@@ -221,7 +222,7 @@ class _Normal:
     log_likelihood: float
 
 
-def _em(x: Floats, responsibility: Floats, ridge: float, rounds: int) -> _Normal:
+def _em(x: Floats, responsibility: Floats, ridge: float, rounds: int, tolerance: float) -> _Normal:
     n, d = x.shape
     k = responsibility.shape[1]
     last = -math.inf
@@ -240,7 +241,7 @@ def _em(x: Floats, responsibility: Floats, ridge: float, rounds: int) -> _Normal
         each = top + np.log(np.exp(log_p - top[:, None]).sum(axis=1))
         responsibility = np.exp(log_p - each[:, None])
         total = float(each.sum()) - 0.5 * n * d * math.log(2 * math.pi)
-        if total - last < 1e-7 * n:
+        if total - last < tolerance * n:
             break
         last = total
     return _Normal(weights, means, precisions, constants, responsibility, total)
