@@ -299,3 +299,10 @@ def test_one_person(project):
 def test_two_live_models_are_not_simple(project):
     project.store.append(verb="fact", body={"id": "A7", "value": "yes"})
     assert project.signals()["A7"].state == "yes"
+
+
+def test_a_question_is_shown_where_it_stands(project):
+    (project.folder / "ambidex.toml").write_text('name = "x"\n\n[questions.leaving]\nwording = "Why?"\n')
+    project.settings = Settings(questions={"leaving": Question(wording="Why?")})
+    signal = next(s for s in project.advice()["signals"] if s["id"] == "E1")
+    assert signal["evidence"] == ["ambidex.toml:3 [questions.leaving] Why?"]

@@ -73,7 +73,8 @@ def _question_open(state: ProjectState) -> Signal:
         evidence = tuple(f"{q.name} is settled by {q.settled_by}" for q in state.questions)
         return Signal(id="E1", state="no", evidence=evidence, source="ambidex.toml, answers")
     evidence = tuple(
-        f"[questions.{q.name}] {q.wording}"
+        (f"ambidex.toml:{q.line} " if q.line else "")
+        + f"[questions.{q.name}] {q.wording}"
         + (f", asked by {q.who}" if q.who else "")
         + (f", by {q.by}" if q.by else "")
         for q in still

@@ -14,7 +14,7 @@ from ambidex.advice.facts import STALE, Fact
 from ambidex.advice.matrix import matrix_of
 from ambidex.ports import Store
 from ambidex.records import Event
-from ambidex.settings import Question, Settings
+from ambidex.settings import FILE, Question, Settings
 
 __all__ = ["AlertState", "AnswerState", "ModelView", "ProjectState", "QuestionState", "gather"]
 
@@ -26,13 +26,20 @@ MOST_FILES = 20_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuestionState:
-    """A question of ambidex.toml. ``settled_by`` names the answer that settles it, or is None."""
+    """A question of ambidex.toml.
+
+    Attributes:
+        name, wording, who, by: As the file says.
+        settled_by: The answer that settles it, or None.
+        line: Where the file declares it, counted from 1; 0 if that is not found.
+    """
 
     name: str
     wording: str
     who: str | None = None
     by: str | None = None
     settled_by: str | None = None
+    line: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +168,7 @@ def gather(folder: Path, store: Store, settings: Settings, now: datetime) -> Pro
     return ProjectState(
         now=now,
         stale=timedelta(days=matrix_of(settings.advice).stale_days),
-        questions=tuple(_question(n, q, answers) for n, q in sorted(settings.questions.items())),
+        questions=tuple(_question(n, q, answers, folder) for n, q in sorted(settings.questions.items())),
         answers=answers,
         models=tuple(_model(store, folder, state.name, events, settings) for state in store.models()),
         alerts=tuple(
@@ -227,7 +234,7 @@ def _validated(body: Mapping[str, Any]) -> str:
     return ""
 
 
-def _question(name: str, said: Question, answers: tuple[AnswerState, ...]) -> QuestionState:
+def _question(name: str, said: Question, answers: tuple[AnswerState, ...], folder: Path) -> QuestionState:
     """A question is settled by an answer that names it, in its headline or in the command that made it."""
     settled = (
         a.name
@@ -235,7 +242,24 @@ def _question(name: str, said: Question, answers: tuple[AnswerState, ...]) -> Qu
         if a.verdict in ("act", "do-not-act")
         and (name in a.command.split() or name in re.findall(r"[\w-]+", a.headline))
     )
-    return QuestionState(name=name, wording=said.wording, who=said.who, by=said.by, settled_by=next(settled, None))
+    return QuestionState(
+        name=name,
+        wording=said.wording,
+        who=said.who,
+        by=said.by,
+        settled_by=next(settled, None),
+        line=_line(folder, name),
+    )
+
+
+def _line(folder: Path, question: str) -> int:
+    """Line of ambidex.toml that opens a question's table; 0 if there is none (it may be written in another way)."""
+    head = re.compile(rf"\s*\[\s*questions\s*\.\s*[\"']?{re.escape(question)}[\"']?\s*\]")
+    try:
+        lines = (folder / FILE).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return 0
+    return next((i for i, line in enumerate(lines, start=1) if head.match(line)), 0)
 
 
 def _model(store: Store, folder: Path, name: str, events: Sequence[Event], settings: Settings) -> ModelView:
