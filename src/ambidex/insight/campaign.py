@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from ambidex.data.read import read
-from ambidex.data.record import record
+from ambidex.data.record import command_line, record
 from ambidex.insight.campaign_ask import Ask, make_ask
 from ambidex.insight.campaign_attribution import Shown, attribution, cost_table, refusal
 from ambidex.insight.campaign_money import Paid, judge, lead_of, sensitivity
@@ -119,6 +119,7 @@ def _no_return(ask: Ask, why: Shown) -> Answer:
         tables={"costs": table}, actions=(action,), figure=_cost_figure(ask, table),
         numbers=_cost_tiles(ask, table[-1]),
         method="Sums of what the table counts, by campaign; nothing is estimated, because nobody was left out.",
+        step=f"ambidex campaign TABLE --treatment on --outcome {ask.outcome} --unit region --time week --start DATE",
     )  # fmt: skip
 
 
@@ -162,6 +163,7 @@ def _refused(
     figure: Figure | None = None,
     numbers: Sequence[tuple[str, str, str]] = (),
     method: str = "",
+    step: str = "",
 ) -> Answer:
     found: tuple[Finding, ...] = ()
     if figure is not None:
@@ -191,7 +193,7 @@ def _refused(
         method=method,
         tables=tables,
         record=record(ask.source, verb="campaign", options=ask.options, seed=SEED),
-        next=("ambidex report answer/N",),
+        next=(*([step] if step else []), "ambidex report answer/N"),
         extra={"design": design, "p_loss": None, "targeting": []},
     )
 
@@ -210,6 +212,7 @@ def _observational(ask: Ask) -> Answer:
             ask, "observational", headline, Recommendation("cannot-answer", text), seen.checks, tables=tables,
             cautions=seen.cautions, verdicts=seen.verdicts, method=seen.method,
             actions=(("Keep a holdout drawn by lot", "campaign owner", "next campaign", "an answer about cause"),),
+            step=f"ambidex plan --metric {ask.outcome} --table {ask.source.source or 'TABLE'}",
         )  # fmt: skip
     design = Design(
         "observational", False, "per unit", "nobody drew lots: the interval does not cover what was not measured"
@@ -277,6 +280,7 @@ def _staggered(ask: Ask, staggered: Staggered) -> Answer:
     return _refused(
         ask, "panel", f"{headline} ({starts})", Recommendation("cannot-answer", text), [check],
         tables={"starts": table},
+        step=command_line(ask.source, "campaign", {**_given(ask), "start": next(iter(staggered.starts))}),
         method="Goodman-Bacon (2021): with staggered starts the two-way estimate weighs some effects negatively.",
     )  # fmt: skip
 
@@ -387,7 +391,7 @@ def compose(
         method=method,
         tables=tables,
         record=record(ask.source, verb="campaign", options=ask.options, seed=SEED),
-        next=("ambidex report answer/N", *(("ambidex package answer/N --name NAME",) if model else ())),
+        next=(*_instead(ask, stopped), "ambidex report answer/N", *_packaged(None if stopped else model)),
         extra={
             "design": design.name,
             "p_loss": None if stopped or lead.money is None else lead.money.p_loss,
@@ -397,6 +401,22 @@ def compose(
         },
         model=None if stopped else model,
     )
+
+
+def _given(ask: Ask) -> dict[str, Any]:
+    return {k: v for k, v in ask.options.items() if v not in (None, False, []) and k != "alpha"}
+
+
+def _instead(ask: Ask, stopped: Sequence[Check]) -> tuple[str, ...]:
+    """The command that asks what this table can answer."""
+    if not any(c.name.startswith("balance") for c in stopped):
+        return ()
+    named = {**_given(ask), "observational": True, "covariate": list(ask.covariates) or ["COL"]}
+    return (command_line(ask.source, "campaign", named),)
+
+
+def _packaged(model: dict[str, Any] | None) -> tuple[str, ...]:
+    return ("ambidex package answer/N --name NAME",) if model else ()
 
 
 def _question(ask: Ask, paid: Sequence[Paid]) -> str:
