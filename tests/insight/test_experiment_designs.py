@@ -318,6 +318,19 @@ def test_both_results_are_shown_where_extremes_carry_one() -> None:
     assert [r["verdict"] for r in rows] == ["not clear", "a clear fall"] and rows[1]["high"] < 0
 
 
+def test_extremes_of_a_ratio() -> None:
+    rng = np.random.default_rng(2)
+    sessions = rng.poisson(3, 4_000) + 1
+    revenue = sessions * rng.gamma(2, 5, 4_000)
+    revenue[2_000:] *= 0.9
+    revenue[3_998:] += 9_000
+    source = pa.table({"arm": np.repeat(["A", "B"], 2_000), "revenue": revenue, "sessions": sessions})
+    answer = experiment(source, group="arm", metric="revenue/sessions")
+    assert "carry the result" in said(answer, "outliers") and "a clear fall" in said(answer, "outliers")
+    calm = source.set_column(1, "revenue", pa.array(np.where(revenue > 900, 30.0, revenue)))
+    assert not said(experiment(calm, group="arm", metric="revenue/sessions"), "outliers")
+
+
 # ---------------------------------------------------------------- groups of customers
 
 

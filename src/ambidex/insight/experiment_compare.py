@@ -11,7 +11,7 @@ import numpy as np
 from ambidex.data.table import Table
 from ambidex.insight.experiment_clusters import Clusters
 from ambidex.insight.experiment_covariates import Covariates
-from ambidex.insight.experiment_data import Assignment, Reading, unit_values
+from ambidex.insight.experiment_data import CAP, Assignment, Reading, unit_values
 from ambidex.insight.experiment_looks import How, Schedule
 from ambidex.insight.experiment_words import Comparison, Style, arm_name, in_words
 from ambidex.report.answer import Caution
@@ -145,11 +145,10 @@ def _estimates(
         made = share_difference(x1, n1, x0, n0, **labels), relative(*pair, **labels), *pair
         fewest = min(fewest, 10 * min(x1, n1 - x1, x0, n0 - x0))
     else:
-        pair = (
-            (mean_level(moments[i], reading.outcome[0]), mean_level(moments[place], reading.outcome[0]))
-            if cap
-            else (reading.levels[i], reading.levels[place])
-        )
+        pair = reading.levels[i], reading.levels[place]
+        if cap:
+            level = mean_level if len(reading.outcome) == 1 else ratio_level
+            pair = level(moments[i], *reading.outcome), level(moments[place], *reading.outcome)
         unit = "share" if reading.metric.is_share else ""
         made = difference(*pair, unit=unit, **labels), relative(*pair, **labels), *pair
     e, lift, candidate, baseline = made
@@ -204,6 +203,8 @@ def _clustered(
             of = (settings.clusters.codes[owners[a]] for a in (i, place))
         return _quantiles(reading, i, place, labels, dict(zip(("units1", "units0"), of, strict=True)))
     y, x = y[kept], None if values.x is None else values.x[kept]
+    if cap and x is not None:
+        x = np.minimum(x, np.quantile(x, CAP))
     more: Arrays = {**labels, "seed": SEED}
     if settings.covariates:
         columns = Covariates.read(settings.source, settings.covariates, who, kept).columns
@@ -264,6 +265,9 @@ def with_outliers_capped(
     for mine in by_spec.values():
         reading = mine[0].reading
         if reading.capped is None:
+            if reading.metric.kind == "ratio" and settings.source is not None and settings.source.is_large:
+                text = f"`{reading.metric.label}`: whether a few units carry it was not looked at, for its size."
+                cautions.append(Caution("extremes", text))
             continue
         capped = reading.capped
         again = {d.arm: d for d in compare(reading, who, settings, cap=True)}

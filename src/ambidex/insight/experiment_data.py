@@ -181,16 +181,26 @@ def _quantiles(plain: Reading, who: Assignment, read: Values) -> Reading:
 
 
 def _capped(metric: Metric, units: UnitValues, who: Assignment, others: Covariates) -> Capped | None:
-    pooled = units.y[units.kept]
-    top = float(np.quantile(pooled, CAP))
-    bottom = float(np.quantile(pooled, 1 - CAP)) if pooled.min() < 0 else float(pooled.min())
-    beyond = int(((pooled > top) | (pooled < bottom)).sum())
-    if not beyond:
+    """With a ratio both sums are capped, each at its own bounds; those told are the numerator's."""
+    bottom, top = _bounds(units.y[units.kept])
+    beyond = (units.y > top) | (units.y < bottom)
+    columns = {metric.column: np.clip(units.y, bottom, top)}
+    if units.x is not None:
+        least, most = _bounds(units.x[units.kept])
+        beyond |= (units.x > most) | (units.x < least)
+        columns = dict(zip(ratio_names(metric), (columns[metric.column], np.clip(units.x, least, most)), strict=True))
+    count = int((beyond & units.kept).sum())
+    if not count:
         return None
+    pooled = units.y[units.kept]
     mean = float(pooled.mean())
     largest = max((float(pooled.min()), float(pooled.max())), key=lambda v: abs(v - mean))
-    moments = others.moments({metric.column: np.clip(units.y, bottom, top)}, who, units.kept)
-    return Capped(top, bottom, beyond, largest, moments)
+    return Capped(top, bottom, count, largest, others.moments(columns, who, units.kept))
+
+
+def _bounds(pooled: Floats) -> tuple[float, float]:
+    top = float(np.quantile(pooled, CAP))
+    return float(np.quantile(pooled, 1 - CAP)) if pooled.min() < 0 else float(pooled.min()), top
 
 
 def _of_two(
@@ -215,7 +225,8 @@ def _of_two(
     if metric.kind == "trials" and who.unit is None:
         yes = tuple((int(units.y[k].sum()), int(units.x[k].sum())) for k in kept)
         return replace(plain, levels=trial_levels(table, metric, yes), yes=yes)
-    return replace(plain, levels=ratio_levels(table, metric, moments))
+    capped = _capped(metric, units, who, others) if metric.kind == "ratio" else None
+    return replace(plain, levels=ratio_levels(table, metric, moments), capped=capped)
 
 
 def _by_unit(who: Assignment, columns: Sequence[Floats]) -> tuple[list[Floats], Codes]:

@@ -63,7 +63,7 @@ class Reading:
         outcome: Names in ``moments`` of the outcome: the column, or numerator and denominator.
         covariates: Names in ``moments`` of the covariates: a column of numbers by its name, a label of a column
             of labels as ``country=DE`` (the most frequent has none), ``age missing`` where values were filled in.
-        capped: For means and counts, where a value lies beyond the bounds; else None.
+        capped: For means, counts and, in memory, ratios, where a value lies beyond the bounds; else None.
     """
 
     metric: Metric

@@ -287,7 +287,7 @@ def secondary_findings(comparisons: Sequence[Comparison]) -> list[Finding]:
             text=text.strip(),
             strength="some" if clear else "weak",
             so_what="Secondary outcomes explain; they do not decide.",
-            how_sure=f"Judged together: of those called clear, {share(comparisons[0].verdict.claim.alpha, 0)} may be chance.",
+            how_sure="Judged together, so that few of those called clear are chance.",
         )
     ]
 
