@@ -138,6 +138,7 @@ def test_s4_a_watched_test_reaches_its_power():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_s3_planned_looks_through_the_verb():
     """Identical arms, five looks by the plan; a claim alone per metric, 100 metrics a table, 40 tables."""
     amb.plan(metric="m0", effect=0.25, looks=5, group="arm", control="A", out="PLAN.json")
@@ -169,6 +170,7 @@ def test_s3_planned_looks_at_any_times():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_s3_a_first_look_and_four_more_stay_below_two_alpha():
     """Identical arms; the first look spends alpha, the four that follow on grown data are judged at any time.
 

@@ -153,6 +153,10 @@ def _design(asked: Asked, source: Table | None, history: History | None) -> Desi
     else:
         sd = asked.sd if asked.sd is not None else history.sd if history is not None else 1.0
         outcome = Outcome(sd=sd)
+    spread = outcome.sd or 1.0
+    if effect is not None and not 1e-9 <= abs(effect) / spread <= 1e6:
+        raise UsageError("usage.value", f"an effect of {effect:g} against a spread of {spread:g}: one of them is in "
+                         "another unit", do="--difference and --sd in the metric's own unit")  # fmt: skip
     factors = factors_of(asked, history)
     guards = _guards(asked, source, factors)
     standard_unit = asked.sd is None and history is None and not binary

@@ -230,15 +230,23 @@ def detectable(
         assert outcome.sd is not None
         most = outcome.sd * 1e6
 
-    def lacking(effect: float) -> float:
-        return units(outcome, sign * effect, alpha=alpha, power=power, factor=factor, tuned=tuned) - n
+    def found(effect: float) -> bool:
+        if tuned is not None:
+            se = math.sqrt(outcome.variance(sign * effect) * factor / n)
+            wide = laws.asymptotic_radius(se, n=2 * n, tuned=tuned, alpha=alpha)
+            return effect >= wide + laws.normal_quantile(power) * se
+        if outcome.share is not None:
+            other = outcome.share + sign * effect
+            return factor * share_units(outcome.share, other, alpha=alpha, power=power) <= n * (1 + 1e-12)
+        assert outcome.sd is not None
+        return n > factor and mean_power(n / factor, effect / outcome.sd, alpha=alpha) >= power
 
-    if n < 2 or lacking(most) > 1e-9 * n:
+    if n < 2 or not found(most):
         return None
     low, high = math.log(most) - 40, math.log(most)
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (middle, high) if lacking(math.exp(middle)) > 0 else (low, middle)
+        low, high = (low, middle) if found(math.exp(middle)) else (middle, high)
     return sign * math.exp(high)
 
 
