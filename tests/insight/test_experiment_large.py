@@ -121,6 +121,7 @@ def test_the_verb_gives_the_same_answer(folder: Path, large: None) -> None:
     }  # fmt: skip
     one, other = (amb.experiment(t, **options).to_dict() for t in (str(folder), here))
     assert read(folder).is_large
+    assert one["cautions"].pop(-1)["code"] == "extremes"  # of a ratio: in memory only
     for a, b in zip(one["estimates"], other["estimates"], strict=True):
         for key in ("value", "low", "high", "p_value"):
             if b.get(key) is not None:
