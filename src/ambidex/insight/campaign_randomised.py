@@ -15,7 +15,7 @@ from ambidex.insight.campaign_money import Arm
 from ambidex.insight.experiment_checks import check_missing, check_ratio, check_units, parse_shares, pick_control
 from ambidex.insight.experiment_compare import Family, compare
 from ambidex.insight.experiment_data import Assignment, Reading, assign, codes_of, read_metric
-from ambidex.insight.experiment_metrics import parse_metric
+from ambidex.insight.experiment_metrics import parse_metric, read_values
 from ambidex.insight.experiment_words import arm_name
 from ambidex.report.answer import Caution, Check
 from ambidex.report.words import count, listing, plural
@@ -61,6 +61,7 @@ def measure(ask: Ask) -> Measured:
     source, column = ask.source, str(ask.treatment)
     if not source.is_large:
         nobody_treated(source, column, ask.control)
+    source, added = _totals(ask)
     who = assign(source, column, ask.unit)
     base, picked = pick_control(who.labels, ask.control, column)
     metric = parse_metric(source, ask.outcome, option="outcome")
@@ -70,6 +71,7 @@ def measure(ask: Ask) -> Measured:
         else read_metric(source, metric, who)
     )
     checks, cautions = _design(ask, who, reading)
+    cautions += added
     if picked:
         cautions.append(Caution("control", picked))
     arms = []
@@ -84,6 +86,27 @@ def measure(ask: Ask) -> Measured:
         )  # fmt: skip
     method = arms[0].effect.method or "difference of means"
     return Measured(who, base, reading, arms, checks, cautions, method)
+
+
+def _totals(ask: Ask) -> tuple[Table, list[Caution]]:
+    """The table with each row's outcome replaced by its unit's total, which is what money is paid for.
+
+    The metric then takes the mean of a unit's rows, which is that total.
+    """
+    source = ask.source
+    if ask.unit is None or source.is_large:
+        return source, []
+    codes, names = codes_of(source, ask.unit)
+    rows = codes >= 0
+    if int(rows.sum()) == len(names):
+        return source, []
+    values = read_values(source, ask.outcome).values
+    known = rows & ~np.isnan(values)
+    sums = np.bincount(codes[known], values[known], minlength=len(names))
+    there = np.bincount(codes[known], minlength=len(names)) > 0
+    totals = np.where(rows, np.where(there, sums, np.nan)[np.where(rows, codes, 0)], np.nan)
+    text = f"Several rows of one `{ask.unit}` are added up: `{ask.outcome}` is the total of each."
+    return source.with_column(ask.outcome, totals), [Caution("added-up", text)]
 
 
 def nobody_treated(source: Table, column: str, control: str | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,11 +18,15 @@ from ambidex.insight.experiment_metrics import read_values
 from ambidex.report.answer import Caution
 from ambidex.report.words import count, plural
 
-__all__ = ["Axis", "Grid", "Who", "grid_of", "read_axis", "read_who"]
+__all__ = ["Axis", "Grid", "Who", "grid_of", "read_axis", "read_who", "seen_once"]
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 DAY = np.timedelta64(1, "D")
+PERIOD = re.compile(
+    r"(?:(?P<y>\d{4})[-/](?P<m>\d{1,2})|Q(?P<q>[1-4])[ -]?(?P<y2>\d{4})|(?P<y3>\d{4})[ -]?Q(?P<q2>[1-4]))$",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,14 +97,17 @@ def read_axis(ask: Ask) -> Axis:
             ``data.outcome-before-treatment``.
     """
     source, column, start = ask.source, str(ask.time), str(ask.start)
-    times = source.times(column)
-    dated = bool(times.read.mean() > 0.5)
+    days: Any = source.times(column).values.astype("datetime64[D]")
+    if np.isnat(days).mean() > 0.5:
+        days = _months(source.text(column).tolist())
+    dated = bool(np.isnat(days).mean() < 0.5)
     numbers = source.number(column)
     if dated:
-        values: Any = times.values.astype("datetime64[D]")
+        values: Any = days
         known = ~np.isnat(values)
+        at: Any = _months([start.strip()])[0]
         try:
-            at: Any = np.datetime64(start.strip()[:10], "D")
+            at = np.datetime64(start.strip()[:10], "D") if np.isnat(at) else at
         except ValueError as e:
             raise _no_start(ask, "a day such as 2024-03-01") from e
     elif np.isfinite(numbers).mean() > 0.5:
@@ -141,6 +149,20 @@ def read_axis(ask: Ask) -> Axis:
         )
     step = float(np.median(np.diff(periods) / DAY)) if dated and len(periods) > 1 else None
     return Axis(out, names, first, step, periods if dated else None)
+
+
+def _months(texts: list[str | None]) -> Any:
+    """`2010-04`, `Q2 2010`, `2010Q2` and `Q22010` as their first day; NaT for anything else."""
+    found = {}
+    for text in set(texts):
+        match = PERIOD.match((text or "").strip())
+        day = "NaT"
+        if match is not None:
+            year, month = match["y"] or match["y2"] or match["y3"], match["m"]
+            month = int(month) if month else 3 * int(match["q"] or match["q2"]) - 2
+            day = f"{year}-{month:02d}-01" if 1 <= month <= 12 else "NaT"
+        found[text] = np.datetime64(day, "D")
+    return np.array([found[t] for t in texts], dtype="datetime64[D]")
 
 
 def _no_start(ask: Ask, takes: str) -> UsageError:
@@ -193,6 +215,15 @@ def _nobody(ask: Ask, labels: Sequence[str]) -> DataError:
         where=f"{ask.source.name}, column {ask.treatment}",
         found=f"{count(ask.source.rows)} rows",
         do="bring the rows of the treated too, or name another --treatment",
+    )
+
+
+def seen_once(ask: Ask, axis: Axis) -> bool:
+    """True if no unit is seen in two periods: they are other units before and after."""
+    codes, names = codes_of(ask.source, str(ask.unit))
+    used = (codes >= 0) & (axis.place >= 0)
+    return len(np.unique(codes[used] * len(axis.names) + axis.place[used])) == len(np.unique(codes[used])) and bool(
+        names
     )
 
 
