@@ -92,7 +92,7 @@ def ninetieth(rng: np.random.Generator) -> Made:
 
 
 def median_of_visits(rng: np.random.Generator) -> Made:
-    """Three visits to a user, alike: rows as units would hold the truth in 76%."""
+    """Three visits to a user, alike: rows as units hold the truth in 83%."""
     y1, y0 = (np.repeat(rng.normal(gap, 1, 200), 3) + rng.normal(0, 0.5, 600) for gap in (0.3, 0.0))
     units = np.repeat(np.arange(200), 3)
     return quantile_difference(y1, y0, 0.5, units1=units, units0=units), 0.3
