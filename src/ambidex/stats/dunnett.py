@@ -123,7 +123,8 @@ def _points(df: float) -> tuple[Floats, Floats, Floats, Floats]:
     z, wz = np.polynomial.hermite_e.hermegauss(61)
     half = df / 2
     ends = np.sqrt(np.array([special.gammaincinv(half, 1e-16), special.gammainccinv(half, 1e-16)]) / half)
-    log_s = np.linspace(*np.log(ends), 241)
+    least, most = np.log(ends).tolist()
+    log_s = np.linspace(least, most, 241)
     density = df * log_s - half * np.exp(2 * log_s) + half * math.log(half) - special.gammaln(half) + math.log(2)
     ws = np.exp(density) * (log_s[1] - log_s[0])
     return z, wz / wz.sum(), np.exp(log_s), ws / ws.sum()
