@@ -137,8 +137,8 @@ def synthetic(panel: Panel) -> Synthetic:
 
     Source: Arkhangelsky et al. (2021), eq. 2.1-2.4.
 
-    >>> y = np.array([[0.0, 1, 2, 8], [0, 1, 2, 3], [5, 4, 3, 2]])
-    >>> round(synthetic(Panel(y, np.array([True, False, False]), 3)).value, 1)
+    >>> y = np.array([[0.0, 1, 2, 8], [0, 1, 2, 3], [1, 2, 3, 4]])
+    >>> round(synthetic(Panel(y, np.array([True, False, False]), 3)).value, 6)
     5.0
     """
     k = panel.start
