@@ -190,7 +190,7 @@ def test_a_number_outcome() -> None:
     answer = drivers(shared("data/streams/kc_house_sales.csv"), target="price")
     assert answer.extra["fit"]["r2"] == pytest.approx(0.785, abs=0.02)
     assert answer.headline.startswith("sqft_living goes most with price")
-    assert left_out(answer) == {"id": "id", "date": "time"}
+    assert left_out(answer) == {"id": "id", "date": "time", "zipcode": "id"}
     assert answer.model is not None
     assert answer.model["recipe"]["task"] == "regression"
 
@@ -342,16 +342,17 @@ def test_nothing_reliable_is_said_of_noise() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_s8_a_permuted_outcome_is_nothing_reliable() -> None:
     """Telco columns with a shuffled outcome: at least 85% of the answers say that nothing is reliable."""
     table = read(shared("data/churn/telco_customer_churn.csv")).head(1500)
     labels = table.text("Churn")
     quiet = 0
-    for seed in range(100):
+    for seed in range(60):
         shuffled = np.random.default_rng(seed).permutation(labels)
         answer = drivers(table.with_column("Churn", pa.array(shuffled.tolist())), target="Churn")
         quiet += answer.headline.startswith("Nothing")
-    assert quiet >= 85
+    assert quiet >= 0.85 * 60
 
 
 @pytest.mark.slow
@@ -409,7 +410,8 @@ def test_separation_names_the_level_that_is_separated() -> None:
     rng = np.random.default_rng(4)
     plan = rng.choice(["a", "b", "c"], 600, p=[0.5, 0.3, 0.2])
     y = (rng.random(600) < 0.5) | (plan == "a")
-    answer = drivers(pa.table({"plan": plan, "x": rng.normal(size=600), "y": np.where(y, "yes", "no")}), target="y")
+    rows = pa.table({"plan": plan, "x": rng.normal(size=600), "y": np.where(y, "yes", "no")})
+    answer = drivers(rows, target="y", keep=["plan"])
     (text,) = [c.text for c in answer.cautions if c.code == "separation"]
     assert text.startswith("plan a goes with one outcome only")
 

@@ -58,7 +58,9 @@ def test_a_lever_that_passes_is_told_with_its_range_and_what_could_be_hidden(mai
     sign = 1 if c["arm"] == "sent" else -1
     assert c["low"] < sign * truth() < c["high"]
     assert c["outcome"] != "open"
-    assert mail.headline.startswith(f"mail {c['arm']} instead of {c['control']} {'cuts' if sign > 0 else 'raises'} left: ")
+    assert mail.headline.startswith(
+        f"mail {c['arm']} instead of {c['control']} {'cuts' if sign > 0 else 'raises'} left: "
+    )
     assert "if nothing outside this table moves both" in mail.headline
     assert mail.strength == "some"
     assert c["e_value"][0] > c["e_value"][1] > 1

@@ -105,11 +105,15 @@ def ask(
         Claim(measure=f"{fit.estimate.name} on rows not fitted", margin=0.5 if response.binary else 0.0), fit.estimate
     )
     back = {}
-    for name, values in screened.suspects.items():
+    for name, values in list(screened.suspects.items()):
         back[name] = fitness({**screened.columns, name: values}, response, schema=schema, seed=seed, order=order)
         e, figure = back[name].estimate, fit.estimate
         if response.kind == "number" and e.value >= EXACT_R2:
-            screened.relabel(name, "leak", f"{name}: together with other columns it gives {schema.target} exactly")
+            what = f"{name}: together with other columns it gives {schema.target} exactly"
+            screened.relabel(name, "leak", what)
+            del screened.suspects[name], back[name]
+            notes.append(("leak", f"{what}; left out"))
+            continue
         notes.append(
             (
                 "after-the-fact",

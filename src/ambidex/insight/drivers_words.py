@@ -461,20 +461,21 @@ def _price(story: Story) -> Finding:
     price = story.asked.price
     assert price is not None
     e, name = price.difference, price.readable.name
-    said = {
-        "refuted": f"The readable model gives up next to nothing: {name} {price.readable.value:.3f} against "
-        f"{price.challenger.value:.3f}",
-        "supported": f"Reading has a price: {name} {price.readable.value:.3f} against {price.challenger.value:.3f} of "
-        "boosted trees",
-        "open": f"What reading costs is not clear: {name} {price.readable.value:.3f} against "
-        f"{price.challenger.value:.3f} of boosted trees",
-    }[price.verdict.outcome]
-    so_what = {
-        "refuted": "Nothing to gain from a model that nobody can read.",
-        "supported": "Boosted trees find more than one effect a column: look for what depends on what, or accept them "
-        "where only the score counts.",
-        "open": "Keep the readable model until more rows tell.",
-    }[price.verdict.outcome]
+    both = f"{name} {price.readable.value:.3f} against {price.challenger.value:.3f}"
+    match price.verdict.outcome:
+        case "refuted":
+            said = f"The readable model gives up next to nothing: {both}"
+            so_what = "Nothing to gain from a model that nobody can read."
+        case "supported":
+            said = f"Reading has a price: {both} of boosted trees"
+            so_what = (
+                "Boosted trees find more than one effect a column: look for what depends on what, or accept them "
+                "where only the score counts."
+            )
+        case _:
+            little = e.low > 0
+            said = f"Reading {'costs a little' if little else 'may cost something'}: {both} of boosted trees"
+            so_what = "Keep the readable model: whether the gain is worth it is not clear from these rows."
     return Finding(
         title=said,
         text=(
