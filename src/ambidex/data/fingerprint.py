@@ -32,8 +32,14 @@ def row_hashes(table: Table) -> Hashes:
     """
     if not table.columns:
         return np.zeros(table.rows, dtype=np.uint64)
-    cells = [pc.fill_null(table.spelled(name), "\x1e") for name in table.columns]
-    return _md5(cells[0] if len(cells) == 1 else pc.binary_join_element_wise(*cells, "\x1f"))
+    key = ("", "row hashes")
+    if key not in table._cache:
+        cells = [pc.fill_null(table.spelled(name), "\x1e") for name in table.columns]
+        made = _md5(cells[0] if len(cells) == 1 else pc.binary_join_element_wise(*cells, "\x1f"))
+        made.flags.writeable = False  # shared by all who ask
+        table._cache[key] = made
+    hashes: Hashes = table._cache[key]
+    return hashes
 
 
 def row_hash(hashes: Hashes) -> str:

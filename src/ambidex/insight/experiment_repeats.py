@@ -68,6 +68,8 @@ def find_repeats(table: Table, who: Assignment, used: Sequence[str]) -> tuple[st
         like_id = ID_NAME.search(column) is not None
         if not like_id and (table.is_large or _changes_early(table, column, who) or not _may_group(table, column)):
             continue
+        if not table.is_large and _all_differ(table, column):
+            continue
         distinct, known = repeats(table, column)
         if distinct < max(20, 5 * len(who.labels)) or known <= distinct:
             continue  # a flag or a code of a few values, whatever its name
@@ -90,6 +92,12 @@ def _may_group(table: Table, column: str) -> bool:
         return True
     known = numbers[~np.isnan(numbers)]
     return not (len(known) > len(numbers) / 2 and bool((known != np.floor(known)).any()))
+
+
+def _all_differ(table: Table, column: str) -> bool:
+    """True if no value comes twice, told without spelling a million ids as text."""
+    cells = table.column(column)
+    return bool(len(cells.drop_null().unique()) == len(cells) - cells.null_count)
 
 
 def _changes_early(table: Table, column: str, who: Assignment) -> bool:
