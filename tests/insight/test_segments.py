@@ -175,7 +175,7 @@ def test_counts_that_jump_make_no_types():
 def test_same_again():
     import json
 
-    x = table_of(simulated("blobs", 5)[0])
+    x = table_of(simulated("blobs", 5, n=150)[0])
     one, two = (json.dumps(segments(x).to_dict(), sort_keys=True) for _ in range(2))
     assert one == two
 

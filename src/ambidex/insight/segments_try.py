@@ -36,7 +36,7 @@ DEFAULT_K = {"rfm": CUT, "tiers": CUT, "medoids": 3, "classes": 2, "hdbscan": 2}
 TESTED, COUNTED, AGAIN = 4_000, 2_000, 1_500
 """Rows, at most, on which separation, the number of groups and stability are measured."""
 
-ROUGH = 1e-5
+ROUGH = 1e-4
 """Gain of a mixture's log-likelihood a row below which a search for groups ends; the groups shown go on to 1e-7."""
 
 LEAST = 20
@@ -180,7 +180,8 @@ def _search(
             table.setdefault(many, {"k": many})["gap"] = round(value, 4)
     else:
         fits = {
-            many: clustering.mixture(x, many, seed=seed, starts=2, tolerance=ROUGH).bic for many in range(1, most + 1)
+            many: clustering.mixture(x, many, seed=seed, starts=2, rounds=80, tolerance=ROUGH).bic
+            for many in range(1, most + 1)
         }
         says = min(fits, key=lambda m: fits[m])
         for many, value in fits.items():
@@ -220,7 +221,7 @@ def _fit(approach: str, k: int, seed: int, starts: int = 5) -> Callable[[Floats]
     def fit(x: Floats) -> tuple[Floats, clustering.Assign]:
         many = max(1, min(k, len(x) - 1))
         if approach == "mixture":
-            mixed = clustering.mixture(x, many, seed=seed, starts=2 if starts > 2 else 1, tolerance=ROUGH)
+            mixed = clustering.mixture(x, many, seed=seed, starts=2 if starts > 2 else 1, rounds=80, tolerance=ROUGH)
             return mixed.means, mixed.assign
         if approach == "hdbscan":
             centres = clustering.density(x)
