@@ -8,31 +8,27 @@ comparison of people who differ (``observational``), units before and after a da
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from ambidex.data.read import read
-from ambidex.data.record import command_line, record
+from ambidex.data.record import command_line
 from ambidex.insight.campaign_ask import Ask, make_ask
-from ambidex.insight.campaign_attribution import Shown, attribution, cost_table, refusal
-from ambidex.insight.campaign_money import Paid, judge, lead_of, sensitivity
+from ambidex.insight.campaign_attribution import Shown, attribution, cost_figure, cost_table, cost_tiles, refusal
+from ambidex.insight.campaign_money import judge, lead_of
 from ambidex.insight.campaign_observational import observe
+from ambidex.insight.campaign_page import SEED, compose, given, refused, strength_of
 from ambidex.insight.campaign_panel import Followed, Staggered, follow, repeated
 from ambidex.insight.campaign_randomised import Measured, measure, nobody_treated
 from ambidex.insight.campaign_series import watch
 from ambidex.insight.campaign_targeting import target
 from ambidex.insight.campaign_time import Axis, Who, read_axis, read_who, seen_once
-from ambidex.insight.campaign_words import Design, advise, assumptions_finding, effect_finding, money_finding, tiles_of
+from ambidex.insight.campaign_words import Design
 from ambidex.insight.experiment_data import codes_of
-from ambidex.report.answer import Answer, Caution, Check, Figure, Finding, Recommendation, Strength
-from ambidex.report.words import listing, number, plural, signed
-from ambidex.stats.claim import Verdict, decide
-from ambidex.stats.estimate import Estimate, finite
+from ambidex.report.answer import Answer, Check, Finding, Recommendation
+from ambidex.report.words import plural, signed
+from ambidex.stats.estimate import finite
 
 __all__ = ["campaign"]
-
-SEED = 0
-DESIGN_CAUTIONS = ("srm", "unit", "two-arms", "no-untreated", "pre-trend", "few-units", "placebo")
 
 
 def campaign(
@@ -114,88 +110,13 @@ def _no_return(ask: Ask, why: Shown) -> Answer:
     table = cost_table(ask)
     headline, recommendation = refusal(ask, why, table)
     action = ("Leave regions or customers out by lot", "campaign owner", "some weeks", "a return with its range")
-    return _refused(
+    return refused(
         ask, "attribution", headline, recommendation, [Check("control", False, 0.0, 1.0, why[1], decides=True)],
-        tables={"costs": table}, actions=(action,), figure=_cost_figure(ask, table),
-        numbers=_cost_tiles(ask, table[-1]),
+        tables={"costs": table}, actions=(action,), figure=cost_figure(ask, table),
+        numbers=cost_tiles(ask, table[-1]),
         method="Sums of what the table counts, by campaign; nothing is estimated, because nobody was left out.",
         step=f"ambidex campaign TABLE --treatment on --outcome {ask.outcome} --unit region --time week --start DATE",
     )  # fmt: skip
-
-
-def _cost_tiles(ask: Ask, whole: dict[str, Any]) -> list[tuple[str, str, str]]:
-    cost = whole.get(f"cost per {ask.outcome}")
-    if whole.get("spent") is None or cost is None:
-        return []
-    return [
-        ("spent", number(whole["spent"]), "as counted"),
-        (ask.outcome, number(whole[ask.outcome]), "as counted, with or without the campaign"),
-        (f"cost per {ask.outcome}", number(cost), "a price, not a return"),
-    ]
-
-
-def _cost_figure(ask: Ask, table: list[dict[str, Any]]) -> Figure | None:
-    key = f"cost per {ask.outcome}"
-    rows = tuple({"label": str(r["of"]), "value": r[key]} for r in table if r.get(key) is not None)
-    if len(rows) < 2:
-        return None
-    return Figure(
-        form="bars",
-        title=f"Cost per {ask.outcome}, as counted",
-        subtitle="money spent over what was counted; no return",
-        unit="money",
-        rows=rows,
-        sentence="; ".join(f"{r['label']} {number(r['value'])}" for r in rows) + ".",
-    )
-
-
-def _refused(
-    ask: Ask,
-    design: str,
-    headline: str,
-    recommendation: Recommendation,
-    checks: Sequence[Check],
-    *,
-    tables: dict[str, list[dict[str, Any]]],
-    actions: tuple[tuple[str, str, str, str], ...] = (),
-    cautions: Sequence[Caution] = (),
-    verdicts: Sequence[Verdict] = (),
-    figure: Figure | None = None,
-    numbers: Sequence[tuple[str, str, str]] = (),
-    method: str = "",
-    step: str = "",
-) -> Answer:
-    found: tuple[Finding, ...] = ()
-    if figure is not None:
-        found = (
-            Finding(
-                "What one result cost, as counted",
-                "A price list: some of these results would have come without the campaign.",
-                "weak",
-                "Cheap is not the same as effective: the cheapest may reach those who buy anyway.",
-                "Counted, not estimated.",
-                figure,
-            ),
-        )
-    return Answer(
-        verb="campaign",
-        question=f"What did the campaign do to {ask.outcome}?",
-        headline=headline,
-        strength="weak",
-        recommendation=recommendation,
-        numbers=tuple(numbers),
-        verdicts=tuple(verdicts),
-        checks=tuple(checks),
-        cautions=(*(Caution(code, text) for code, text in ask.source.cautions), *cautions),
-        findings=found,
-        actions=actions,
-        unknowns=("What would have happened without the campaign.",),
-        method=method,
-        tables=tables,
-        record=record(ask.source, verb="campaign", options=ask.options, seed=SEED),
-        next=(*([step] if step else []), "ambidex report answer/N"),
-        extra={"design": design, "p_loss": None, "targeting": []},
-    )
 
 
 def _observational(ask: Ask) -> Answer:
@@ -208,7 +129,7 @@ def _observational(ask: Ask) -> Answer:
             f"Do not use the plain difference ({signed(naive['value'])}): it mixes what the campaign did with who got "
             "it. Keep a holdout drawn by lot, or compare with people who could have been treated."
         )
-        return _refused(
+        return refused(
             ask, "observational", headline, Recommendation("cannot-answer", text), seen.checks, tables=tables,
             cautions=seen.cautions, verdicts=seen.verdicts, method=seen.method,
             actions=(("Keep a holdout drawn by lot", "campaign owner", "next campaign", "an answer about cause"),),
@@ -249,7 +170,7 @@ def _before_after(ask: Ask) -> Answer:
             Finding(
                 seen.figure.sentence.rstrip("."),
                 "The lines run together before the start if the comparison is fair.",
-                _strength(lead_of(paid), seen.checks),
+                strength_of(lead_of(paid), seen.checks),
                 "Look at the time before the start first.",
                 seen.how_sure[0].upper() + seen.how_sure[1:] + ".",
                 seen.figure,
@@ -278,10 +199,10 @@ def _staggered(ask: Ask, staggered: Staggered) -> Answer:
     )
     check = Check("one start", False, float(len(staggered.starts)), 1.0, f"starts: {starts}", decides=True)
     table = [{"start": at, "units": n} for at, n in staggered.starts.items()]
-    return _refused(
+    return refused(
         ask, "panel", f"{headline} ({starts})", Recommendation("cannot-answer", text), [check],
         tables={"starts": table},
-        step=command_line(ask.source, "campaign", {**_given(ask), "start": next(iter(staggered.starts))}),
+        step=command_line(ask.source, "campaign", {**given(ask), "start": next(iter(staggered.starts))}),
         method="Goodman-Bacon (2021): with staggered starts the two-way estimate weighs some effects negatively.",
     )  # fmt: skip
 
@@ -333,177 +254,3 @@ def _arms(measured: Measured) -> list[dict[str, Any]]:
             }
         )  # fmt: skip
     return rows
-
-
-def compose(
-    ask: Ask,
-    design: Design,
-    paid: Sequence[Paid],
-    checks: Sequence[Check],
-    cautions: Sequence[Caution],
-    *,
-    tables: dict[str, list[dict[str, Any]]],
-    extra: dict[str, Any],
-    method: str,
-    more: Sequence[Finding] = (),
-    unknowns: Sequence[str] = (),
-    verdicts: Sequence[Verdict] = (),
-    estimates: Sequence[Estimate] = (),
-    model: dict[str, Any] | None = None,
-) -> Answer:
-    """The page of a campaign that could be measured, or that a check of its design stopped."""
-    lead = lead_of(paid)
-    noted = [*(Caution(code, text) for code, text in ask.source.cautions), *cautions]
-    stopped = [c for c in checks if c.decides and not c.passed]
-    if not stopped:
-        noted += _money_cautions(ask, lead, design)
-    strength = _strength(lead, checks, noted)
-    findings: list[Finding] = []
-    if stopped:
-        headline, recommendation = _stop(stopped)
-        actions: tuple[tuple[str, str, str, str], ...] = ()
-        strength = "weak"
-    else:
-        headline, recommendation, actions = advise(paid, lead, ask, design)
-        money = money_finding(paid, lead, ask, strength)
-        findings = [*([money] if money is not None else []), effect_finding(paid, ask, design, strength), *more]
-    tables = dict(tables)
-    if ask.money is not None and not stopped:
-        tables["assumptions"] = _assumptions(ask)
-        tables["sensitivity"] = sensitivity(lead, ask.money, ask.alpha)
-        varied = assumptions_finding(tables["sensitivity"], lead, ask)
-        findings += [varied] if varied is not None else []
-    decided = [v for p in paid for v in (p.works, p.pays) if v is not None]
-    losses = {p.arm.effect.arm or p.arm.arm: p.money.p_loss for p in paid if p.money is not None}
-    return Answer(
-        verb="campaign",
-        question=_question(ask, paid),
-        headline=headline,
-        strength=strength,
-        recommendation=recommendation,
-        numbers=() if stopped else tiles_of(lead, ask, design),
-        estimates=() if stopped else (*(e for p in paid for e in p.estimates), *estimates),
-        verdicts=() if stopped else (*decided, *verdicts),
-        checks=tuple(checks),
-        cautions=tuple(noted),
-        findings=tuple(findings),
-        actions=actions,
-        unknowns=(*unknowns, *_unknowns(ask, design)),
-        method=method,
-        tables=tables,
-        record=record(ask.source, verb="campaign", options=ask.options, seed=SEED),
-        next=(*_instead(ask, stopped), "ambidex report answer/N", *_packaged(None if stopped else model)),
-        extra={
-            "design": design.name,
-            "p_loss": None if stopped or lead.money is None else lead.money.p_loss,
-            "p_loss_by_arm": {} if stopped else losses,
-            "arm": lead.arm.effect.arm or lead.arm.arm,
-            **extra,
-        },
-        model=None if stopped else model,
-    )
-
-
-def _given(ask: Ask) -> dict[str, Any]:
-    return {k: v for k, v in ask.options.items() if v not in (None, False, []) and k != "alpha"}
-
-
-def _instead(ask: Ask, stopped: Sequence[Check]) -> tuple[str, ...]:
-    """The command that asks what this table can answer."""
-    if not any(c.name.startswith("balance") for c in stopped):
-        return ()
-    named = {**_given(ask), "observational": True, "covariate": list(ask.covariates) or ["COL"]}
-    return (command_line(ask.source, "campaign", named),)
-
-
-def _packaged(model: dict[str, Any] | None) -> tuple[str, ...]:
-    return ("ambidex package answer/N --name NAME",) if model else ()
-
-
-def _question(ask: Ask, paid: Sequence[Paid]) -> str:
-    return (
-        f"What did {listing([p.arm.arm for p in paid], 'or')} return?"
-        if ask.money
-        else (f"What did {listing([p.arm.arm for p in paid], 'or')} do to {ask.outcome}?")
-    )
-
-
-def _stop(stopped: Sequence[Check]) -> tuple[str, Recommendation]:
-    failed = stopped[0]
-    reasons = {
-        "srm": "the arm sizes do not fit the plan",
-        "balance": "the arms differed before the campaign, so nobody drew lots",
-        "balance others": "the arms are unlike in other columns, as if nobody had drawn lots",
-    }
-    advice = {
-        "srm": "Find out where units were lost or added after assignment. If other sizes were planned, say --shares.",
-        "balance": "Compare like with like: --observational with --covariate for each column known before; better, "
-        "keep a holdout drawn by lot next time.",
-    }
-    advice["balance others"] = f"{advice['balance']} If these columns are outcomes too, leave them out with a SELECT."
-    headline = f"No verdict: {reasons.get(failed.name, failed.name)} ({failed.text})"
-    return headline, Recommendation("cannot-answer", advice.get(failed.name, failed.text))
-
-
-def _strength(lead: Paid, checks: Sequence[Check], cautions: Sequence[Caution] = ()) -> Strength:
-    """Strong: decided, would be at a tenth of alpha too, every check passed, and none that could not be made."""
-    verdict = lead.pays or lead.works
-    if verdict.outcome == "open":
-        return "weak"
-    if any(not c.passed for c in checks) or any(c.code in DESIGN_CAUTIONS for c in cautions):
-        return "some"
-    e = verdict.estimate
-    if e.law is None or e.law.name == "placebos":
-        return "some"
-    stricter = decide(replace(verdict.claim, alpha=(1 - e.level) / 10), e)
-    return "strong" if stricter.outcome == verdict.outcome else "some"
-
-
-def _assumptions(ask: Ask) -> list[dict[str, Any]]:
-    assert ask.money is not None
-    return [
-        {"assumed": f"margin per unit of {ask.outcome}", "option": "--value", "money": ask.money.value},
-        {"assumed": "cost per treated unit", "option": "--cost", "money": ask.cost},
-        {"assumed": "cost of the campaign as a whole", "option": "--fixed-cost", "money": ask.fixed},
-    ]
-
-
-def _money_cautions(ask: Ask, lead: Paid, design: Design) -> list[Caution]:
-    out = []
-    if ask.money is None:
-        out.append(
-            Caution(
-                "money",
-                f"No margin was named, so no return is reckoned: --value is the margin per unit of `{ask.outcome}` "
-                "(0.3 if 30% of the money stays).",
-            )
-        )
-    elif not ask.spent_something:
-        out.append(
-            Caution("money", "No cost was named: --cost per treated unit, --fixed-cost once. No ROI without one.")
-        )
-    elif not ask.source.is_large and design.name in ("randomised", "observational"):
-        values = ask.source.number(ask.outcome) if not lead.arm.share else None
-        most = 1.0 if values is None else float(max(values[values == values], default=0.0))
-        if ask.money.value > 0 and ask.cost > ask.money.value * most:
-            out.append(
-                Caution(
-                    "cost-above-return",
-                    f"The cost of {number(ask.cost)} per treated unit is above the most that any one returned "
-                    f"({number(ask.money.value * most)}): no effect could pay for it. Check --cost and --value.",
-                )
-            )
-    return out
-
-
-def _unknowns(ask: Ask, design: Design) -> list[str]:
-    out = []
-    if design.name == "randomised":
-        out.append("Whether the treatment was drawn by lot: a table cannot show it, and the wording here rests on it.")
-        if ask.unit is None:
-            out.append("Whether rows are independent: each row was taken as one unit; --unit names who was assigned.")
-        out.append("What those who were assigned but not reached would have done: the effect is that of assignment.")
-    if ask.money is not None:
-        out.append("Margin and costs are taken as given; the table of assumptions varies them.")
-    out.append("What happens after the period that was measured, and for other people than these.")
-    return out

@@ -11,11 +11,11 @@ from ambidex.data.table import Table
 from ambidex.insight.campaign_ask import Ask
 from ambidex.insight.experiment_checks import CONTROLS
 from ambidex.insight.experiment_data import codes_of
-from ambidex.report.answer import Recommendation
+from ambidex.report.answer import Figure, Recommendation
 from ambidex.report.words import count, listing, number
 from ambidex.stats.estimate import finite
 
-__all__ = ["Shown", "attribution", "cost_table", "refusal"]
+__all__ = ["Shown", "attribution", "cost_figure", "cost_table", "cost_tiles", "refusal"]
 
 MOST_ARMS = 20
 SPEND = re.compile(
@@ -123,3 +123,29 @@ def refusal(ask: Ask, why: Shown, table: list[dict[str, Any]]) -> tuple[str, Rec
         "is a price list, not a return."
     )
     return f"This table cannot show a return: {why[1]}", Recommendation("cannot-answer", text[0].upper() + text[1:])
+
+
+def cost_tiles(ask: Ask, whole: dict[str, Any]) -> list[tuple[str, str, str]]:
+    cost = whole.get(f"cost per {ask.outcome}")
+    if whole.get("spent") is None or cost is None:
+        return []
+    return [
+        ("spent", number(whole["spent"]), "as counted"),
+        (ask.outcome, number(whole[ask.outcome]), "as counted, with or without the campaign"),
+        (f"cost per {ask.outcome}", number(cost), "a price, not a return"),
+    ]
+
+
+def cost_figure(ask: Ask, table: list[dict[str, Any]]) -> Figure | None:
+    key = f"cost per {ask.outcome}"
+    rows = tuple({"label": str(r["of"]), "value": r[key]} for r in table if r.get(key) is not None)
+    if len(rows) < 2:
+        return None
+    return Figure(
+        form="bars",
+        title=f"Cost per {ask.outcome}, as counted",
+        subtitle="money spent over what was counted; no return",
+        unit="money",
+        rows=rows,
+        sentence="; ".join(f"{r['label']} {number(r['value'])}" for r in rows) + ".",
+    )
