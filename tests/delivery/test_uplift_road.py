@@ -97,6 +97,13 @@ def test_an_arm_without_rows(change: dict[str, str]) -> None:
     assert caught.value.code == "data.too-few-rows" and caught.value.do
 
 
+def test_without_a_holdout_nothing_can_be_judged() -> None:
+    table = read(rows(300))
+    with pytest.raises(DataError) as caught:
+        outcome(table.take(table.text("arm") == "mail"), recipe())
+    assert caught.value.code == "data.one-arm" and "none" in caught.value.message
+
+
 def test_an_unknown_estimator_and_format_are_named() -> None:
     assert "uplift" in ESTIMATORS
     with pytest.raises(DataError, match="is not known"):

@@ -165,7 +165,13 @@ def outcome(table: Table, recipe: Recipe) -> NDArray[np.float64]:
     t = treated(table, recipe).astype(np.float64)
     p = float(t.mean()) if len(t) else 0.0
     if not 0 < p < 1:
-        return np.zeros(len(y))
+        missing = recipe.options["control"] if p else recipe.options["arm"]
+        raise DataError(
+            "data.one-arm",
+            f"no row of {table.name} is {missing}: what the treatment adds is seen only beside a holdout",
+            where=f"{table.name}, column {recipe.options['treatment']}",
+            do="bring rows of a campaign with a holdout drawn by lot",
+        )
     changed: NDArray[np.float64] = (y - float(y.mean())) * (t - p) / (p * (1 - p))
     return changed
 
