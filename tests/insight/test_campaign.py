@@ -228,6 +228,11 @@ def test_no_overlap_no_causal_answer() -> None:
     )  # fmt: skip
 
 
+def test_no_overlap_is_seen_without_naming_a_column() -> None:
+    answer = campaign(_nsw_and_cps(), treatment="treat", outcome="re78", observational=True)
+    assert answer.recommendation.verdict == "cannot-answer" and "covariates" in codes(answer)
+
+
 def test_matchit_s_sample_beside_the_textbook() -> None:
     answer = campaign(
         str(shared("data/experiments/lalonde_nsw_treated_psid_controls.csv")), treatment="treat", outcome="re78",

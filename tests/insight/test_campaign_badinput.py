@@ -52,7 +52,6 @@ PANEL = {"treatment": "on", "outcome": "sales", "unit": "shop", "time": "week"}
         ({"covariate": 3.5}, UsageError, "usage.type", None),
         ({"control": "nope"}, NotFound, "data.no-label", "--control"),
         ({"start": "2024-01-01"}, UsageError, "usage.value", "--time"),
-        ({"observational": True}, UsageError, "usage.value", "--covariate"),
         ({"observational": 1}, UsageError, "usage.type", None),
         ({"shares": "no=.5"}, UsageError, "usage.value", "--shares"),
     ],
@@ -64,6 +63,13 @@ def test_options_that_no_run_could_satisfy(
         campaign(lot(), **{"treatment": "arm", "outcome": "y", **options})
     assert caught.value.code == code
     assert do is None or do in str(caught.value.do)
+
+
+def test_observational_without_anything_known_before() -> None:
+    with pytest.raises(UsageError, match="nothing is adjusted for"):
+        campaign(lot().select(["arm", "y"]), treatment="arm", outcome="y", observational=True)
+    answer = campaign(lot(600), treatment="arm", outcome="y", observational=True)
+    assert "covariates" in [c.code for c in answer.cautions] and answer.strength != "strong"
 
 
 def test_observational_and_a_date_are_two_designs() -> None:

@@ -59,7 +59,7 @@ def campaign(
         value: Margin per unit of outcome, in money (not revenue). None: no return is reckoned.
         cost: Per treated unit, in money.
         fixed_cost: Once for the campaign, in money.
-        covariate: Columns known before the campaign.
+        covariate: Columns known before the campaign; with ``observational`` and none named, all others, which is said.
         observational: Nobody drew lots: compare like with like by the covariates, or refuse.
         unit: Who was assigned, where one has several rows; with ``start`` the unit that is followed over time.
         time: Column of the dates.

@@ -33,6 +33,7 @@ class Ask:
         unit, time, start: Before/after designs.
         shares: Planned arm sizes.
         alpha: Error rate of each family of claims.
+        assumed: Columns taken as known before because none was named.
         options: As the record keeps them.
     """
 
@@ -50,6 +51,7 @@ class Ask:
     start: str | None
     shares: Any
     alpha: float
+    assumed: tuple[str, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -112,13 +114,17 @@ def make_ask(
                 raise UsageError(
                     "usage.value", f"`{column}` cannot be {other} and {kind} at once", do=f"--{kind} another column"
                 )
+    assumed: tuple[str, ...] = ()
     if observational and not covariates:
-        raise UsageError(
-            "usage.value",
-            "--observational needs what was known before: without it, nothing is adjusted for",
-            found=f"columns {', '.join(source.columns[:12])}",
-            do="--covariate COLUMN, once for each",
-        )
+        taken = {c for c in columns.values() if c is not None}
+        assumed = tuple(c for c in source.columns if c not in taken and not _names_rows(source, c))
+        if not assumed:
+            raise UsageError(
+                "usage.value",
+                "--observational needs what was known before: without it, nothing is adjusted for",
+                found=f"columns {', '.join(source.columns[:12])}",
+                do="--covariate COLUMN, once for each",
+            )
     cost, fixed = _amount("cost", cost), _amount("fixed_cost", fixed_cost)
     margin = None if value is None else _margin(value)
     a = _number("alpha", alpha)
@@ -141,7 +147,8 @@ def make_ask(
         money=None if margin is None else Money(margin, cost, fixed),
         cost=cost,
         fixed=fixed,
-        covariates=covariates,
+        covariates=covariates or assumed,
+        assumed=assumed,
         observational=observational,
         unit=columns["unit"],
         time=columns["time"],
@@ -150,6 +157,12 @@ def make_ask(
         alpha=a,
         options=options,
     )
+
+
+def _names_rows(source: Table, name: str) -> bool:
+    """Whether a column names the rows, is a time, or is free text: nothing to compare people by."""
+    facts = source.facts(name)
+    return facts.role in ("id", "time", "constant", "text")
 
 
 def _several(given: Any) -> Sequence[Any]:

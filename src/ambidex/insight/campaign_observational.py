@@ -93,6 +93,15 @@ def observe(ask: Ask, *, seed: int) -> Compared:
     matrix, names = covariate_matrix(source, ask.covariates)
     known = np.isfinite(read.values)
     cautions = [Caution("control", picked)] if picked else []
+    if ask.assumed:
+        named = listing([f"`{c}`" for c in ask.assumed[:8]] + (["…"] if len(ask.assumed) > 8 else []))
+        cautions.append(
+            Caution(
+                "covariates",
+                f"No --covariate was named: {named} were taken as known before the treatment. One that the treatment "
+                "changed hides a part of its effect: name those that were.",
+            )
+        )
     if (lost := int(((codes < 0) | ~known).sum())) > 0:
         cautions.append(Caution("missing", f"{plural(lost, 'row')} without treatment or outcome left out."))
     place = labels.index(base)

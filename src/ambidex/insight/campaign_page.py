@@ -18,7 +18,7 @@ from ambidex.stats.estimate import Estimate
 __all__ = ["SEED", "compose", "given", "refused", "strength_of"]
 
 SEED = 0
-DESIGN_CAUTIONS = ("srm", "unit", "two-arms", "no-untreated", "pre-trend", "few-units", "placebo")
+DESIGN_CAUTIONS = ("srm", "unit", "two-arms", "no-untreated", "pre-trend", "few-units", "placebo", "covariates")
 
 
 def compose(
