@@ -82,8 +82,8 @@ def size_finding(design: Design, say: Words, size: float | None, seen: float | N
         title=title,
         text=f"{at}. Twice the units find an effect 0.7 times as large.",
         strength="some",
-        so_what="Choose the smallest effect that would change what you do: planning for a larger one misses it, for a "
-        "smaller one costs units.",
+        so_what="Choose the smallest effect that would change what you do. A test planned for a larger one misses it; "
+        "planned for a smaller one, it costs units.",
         how_sure="Computed from level and spread; if the spread is twice as large, so is the effect that is found.",
         figure=figure if rows else None,
     )
@@ -162,15 +162,14 @@ def tables_of(design: Design, asked: Asked, exact: float, per_day: float | None)
     if asked.looks > 1 and math.isfinite(exact) and design.effect is not None:
         tables["looks"] = _looks(asked, rounded(exact) * asked.arms)
     if design.guards:
+        need = [design.guard_units(g, alpha=asked.alpha) for g in design.guards]
         tables["guardrails"] = [
             {
                 "guardrail": g.spec,
                 "margin": g.margin,
-                "units_per_arm": None
-                if (n := design.guard_units(g, alpha=asked.alpha)) is None or not math.isfinite(n)
-                else rounded(n),
+                "units_per_arm": None if n is None or math.isinf(n) else rounded(n),
             }
-            for g in design.guards
+            for g, n in zip(design.guards, need, strict=True)
         ]
     if design.outcome.share is not None and design.effect is not None and not design.anytime:
         tables["formulas"] = _variants(design)
