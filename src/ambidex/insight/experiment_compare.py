@@ -11,8 +11,9 @@ import numpy as np
 from ambidex.data.table import Table
 from ambidex.insight.experiment_clusters import Clusters
 from ambidex.insight.experiment_covariates import Covariates
-from ambidex.insight.experiment_data import CAP, Assignment, Reading, unit_values
+from ambidex.insight.experiment_data import Assignment, Reading, unit_values
 from ambidex.insight.experiment_looks import How, Schedule
+from ambidex.insight.experiment_reading import CAP
 from ambidex.insight.experiment_words import Comparison, Style, arm_name, in_words
 from ambidex.report.answer import Caution
 from ambidex.report.words import number, plural
