@@ -83,7 +83,16 @@ CALLS = [
     (
         "drivers t.csv --target y --exclude a --exclude b --keep c",
         ("t.csv",),
-        {"target": "y", "positive": None, "exclude": ("a", "b"), "keep": ("c",), "time": None},
+        {
+            "target": "y",
+            "positive": None,
+            "exclude": ("a", "b"),
+            "keep": ("c",),
+            "time": None,
+            "duration": None,
+            "levers": (),
+            "group": None,
+        },
     ),
     (
         "experiment t.csv --group arm --metric a:share --metric n/d --shares A=.25,B=.75 --alpha .1 --margin -0.5",

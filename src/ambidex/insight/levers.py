@@ -328,15 +328,13 @@ def _tile(p: Lever, c: Contrast, story: Story) -> tuple[str, str, str]:
 
 
 def _check(p: Lever, c: Contrast, *, decides: bool) -> Check:
-    counts = f"{c.made.kish_treated:,.0f} and {c.made.kish_control:,.0f}"
-    seen = f"{p.name}, {c.arm} against {c.control}: effective rows {counts}"
+    pair = f"{p.name}, {c.arm} against {c.control}"
     share = c.made.share_extreme
-    if math.isfinite(share):
-        seen += f", {words.share(share)} of an arm had less than a 1% chance of one of the two"
-    return Check(
-        "overlap", not c.why_not, finite(share), SHARE, seen + (f"; refused: {c.why_not}" if c.why_not else ""),
-        decides=decides,
-    )  # fmt: skip
+    if c.why_not:
+        seen = f"{pair}: refused, because {c.why_not}"
+    else:
+        seen = f"{pair}: {c.made.kish_treated:,.0f} and {c.made.kish_control:,.0f} effective rows overlap"
+    return Check("overlap", not c.why_not, finite(share), SHARE, seen, decides=decides)
 
 
 def _figure(known: Sequence[tuple[Lever, Contrast]], story: Story) -> Figure:
@@ -374,7 +372,8 @@ def _finding(
     rv, rv_alpha = c.made.robustness_value
     hidden = (
         f"A hidden cause would need a risk ratio of {point:.1f} with both {p.name} and {word} to explain it away "
-        f"({limit:.1f} to make it unclear), or {words.share(rv)} of what is left of each ({words.share(rv_alpha)})."
+        f"({limit:.1f} to make it unclear), or to account for {words.share(rv)} ({words.share(rv_alpha)}) of what the other "
+        "columns leave open in each."
     )
     if moved:
         title = f"{p.name} {c.arm} instead of {c.control}: {_by(story, c)} of {word}"

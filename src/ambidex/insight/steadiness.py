@@ -134,6 +134,6 @@ def _last(
         information = np.asarray(weight * (z.T @ z), dtype=np.float64)
     if not np.isfinite(information).all():
         return None
-    inverse: Floats = np.linalg.pinv(information + small, hermitian=True)
+    inverse = np.asarray(np.linalg.pinv(information + small, hermitian=True), dtype=np.float64)
     moved: Floats = beta + inverse @ gradient
     return moved, inverse
