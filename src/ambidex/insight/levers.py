@@ -149,7 +149,8 @@ def _contrast(
     if e.se is not None:
         law = e.law if e.law is not None and e.law.name == "student" else laws.normal()
         e = replace(e, value=scale * e.value, se=scale * e.se, law=law, adjusted=True).at(0.05)
-    why, code = made.why_not, "overlap" if made.why_not else ""
+    named = made.why_not.replace("controls", f"rows with {control}").replace("treated", f"rows with {arm}")
+    why, code = named, "overlap" if named else ""
     inside = (made.propensity >= NEVER) & (made.propensity <= 1 - NEVER)
     if made.why_not and np.isfinite(made.propensity).all():
         sides = (int(treated[inside].sum()), int((~treated[inside]).sum()))
@@ -372,8 +373,8 @@ def _finding(
     rv, rv_alpha = c.made.robustness_value
     hidden = (
         f"A hidden cause would need a risk ratio of {point:.1f} with both {p.name} and {word} to explain it away "
-        f"({limit:.1f} to make it unclear), or to account for {words.share(rv)} ({words.share(rv_alpha)}) of what the other "
-        "columns leave open in each."
+        f"({limit:.1f} to make it unclear), or to account for {words.share(rv)} ({words.share(rv_alpha)}) of what "
+        "the other columns leave open in each."
     )
     if moved:
         title = f"{p.name} {c.arm} instead of {c.control}: {_by(story, c)} of {word}"
