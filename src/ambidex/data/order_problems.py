@@ -110,7 +110,11 @@ def order_problems(
         _free(money, value),
     ]
     lines = sorted((p for p in found if p is not None), key=lambda p: -int(p.rows.sum()) if p.rows is not None else 0)
-    whole = [_shifted(table, where.order, when), _compact(table, time), _partial(when)]
+    kept = np.ones(table.rows, dtype=bool)
+    for problem in lines:
+        if problem.drop and problem.rows is not None:
+            kept &= ~problem.rows
+    whole = [_shifted(table, where.order, when), _compact(table, time), _partial(when[kept])]
     return [*lines, *(p for p in whole if p is not None)]
 
 
@@ -221,9 +225,7 @@ def _compact(table: Table, time: str) -> OrderProblem | None:
     levels = [str(v or "").strip() for v in cells.levels.to_pylist()]
     if not levels or sum(bool(re.fullmatch(r"(19|20)\d{6}", v)) for v in levels) < 0.9 * len(levels):
         return None
-    return OrderProblem(
-        "compact-dates", f"{time} is written as {levels[0]}, without separators; read as year, month, day"
-    )
+    return OrderProblem("compact-dates", f"{time} is written as {levels[0]}, without separators; read as such")
 
 
 def _partial(when: Any) -> OrderProblem | None:
