@@ -148,6 +148,15 @@ def test_designs_that_cannot_be(options: Any_, error: type[Exception], code: str
     assert raised.value.code in code.split()  # type: ignore[attr-defined]  # both kinds have one
 
 
+def test_few_clusters_without_any_spread_in_an_arm() -> None:
+    """A ratio whose clusters are all alike in what is permuted: open, not an error."""
+    source = villages(8)
+    flat = source.append_column("one", pa.array(np.where(np.array(source["arm"].to_pylist()) == "A", 1.0, 2.0)))
+    flat = flat.append_column("rows", pa.array(np.ones(source.num_rows)))
+    answer = experiment(flat, group="arm", metric="one/rows", secondary="y", cluster="village")
+    assert answer.verdicts[0].outcome == "open" and "no interval" in answer.recommendation.text
+
+
 def test_units_without_a_cluster_are_left_out_and_counted() -> None:
     source = villages(50)
     names = [None if i < 7 else v for i, v in enumerate(source["village"].to_pylist())]

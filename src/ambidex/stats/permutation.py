@@ -176,6 +176,8 @@ def invert(seen: Draws, draws: Draws) -> tuple[Floats, Floats]:
         Lower ends (at most 0) and upper ends, shape (d,) each; infinite where 1,000 standard errors do not end it, as
         for permutations that are the same assignment.
     """
+    if not float(seen.a[0]) > 0 or float(seen.slope[0]) == 0:  # nothing seen varies by cluster, so nothing is told
+        return np.full(len(draws.a), -math.inf), np.full(len(draws.a), math.inf)
     scale = math.sqrt(float(seen.a[0])) / abs(float(seen.slope[0]))
     unit = math.sqrt(float(seen.a[0]))
     b0, c0 = float(seen.b[0]) * scale / unit**2, float(seen.c[0]) * scale**2 / unit**2
