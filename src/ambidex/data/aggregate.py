@@ -78,8 +78,8 @@ class Summed:
         moments: Of columns and columns beside (``stand_in`` where one lacks a value) and, once any value is missing,
             for each column beside a column ``NAME missing`` of 0 and 1.
         stand_in: What stands where a column beside lacks a value, by name, group by group.
-        least: Least value of the first column, over all groups.
-        most: Its greatest.
+        least: Least value of the first column, over all groups; NaN unless tails were asked for.
+        most: Its greatest; likewise.
         infinite: Infinite values of the part's columns.
         most_rows: Rows of the unit with the most.
         top: Values above; None unless asked for.
@@ -269,7 +269,10 @@ class _Job:
         if not far:
             return {}
         again = self._pass(list(far.values()), look, careful=True)[0]
-        return {k: replace(v, top=out[k].top, low=out[k].low) for k, v in again.items()}
+        return {
+            k: replace(v, top=out[k].top, low=out[k].low, least=out[k].least, most=out[k].most)
+            for k, v in again.items()
+        }
 
     def _tails_found(
         self, parts: Sequence[Part], out: dict[str, Summed], look: dict[str, dict[str, Any]]
@@ -348,9 +351,8 @@ class _Statement:
             self._sum(f"sum({a}){where}")
             for b in terms[i:]:
                 self._sum(f"sum({a} * {b}){where}")
-        first = own[0]
-        self._sum(f"min({first}){where}")
-        self._sum(f"max({first}){where}")
+        for text in self._ends(p):
+            self._sum(text)
         if p.tails:
             for text in self._tails(p):
                 if text != "0":
@@ -358,6 +360,17 @@ class _Statement:
         if self.careful:
             for e in list(self.job.expressions[p.key].values())[: len(own)]:
                 self.inner.setdefault((f"isinf({e})", 0.0), f"v{len(self.inner)}")
+
+    def _ends(self, p: Part) -> list[str]:
+        """Least and greatest value, where they are needed and the tails will not tell them."""
+        if not p.tails:
+            return []
+        first, where = self.names(p)[0][0], self.where(p)
+        told = self.look[next(iter(self.job.expressions[p.key].values()))]
+        low, top = f"min({first}){where}", f"max({first}){where}"
+        if self.careful or not np.isfinite(told["top"]):
+            return [low, top]
+        return [] if told["below"] else [low]
 
     def _tails(self, p: Part) -> list[str]:
         own, beside = self.names(p)
@@ -416,8 +429,8 @@ class _Statement:
                 wrong |= any(row[self.sums[f"count({c})"]] != n for c in own + beside)
                 if not n:
                     continue
-                for found, name in ((least, "min"), (most, "max")):
-                    value = row[self.sums[f"{name}({own[0]}){where}"]]
+                for found, text in ((least, f"min({own[0]}){where}"), (most, f"max({own[0]}){where}")):
+                    value = row[self.sums[text]] if text in self._ends(p) else None
                     if value is not None:
                         found.append(value + shifts[0])
                 sums = np.array([row[self.sums[f"sum({a}){where}"]] for a in terms], dtype=np.float64)
@@ -438,6 +451,11 @@ class _Statement:
         )
         places = list(enumerate(self.job.expressions[p.key]))
         top, low = self._read_tails(p, groups)
+        for found, tail in ((least, low), (most, top)):
+            if tail is not None and (len(tail.values) or tail.at):
+                found += [*tail.values[:, 0].tolist(), *([tail.bound] if tail.at else [])]
+        # A tail that holds nothing says nothing of its end.
+        wrong |= p.tails and (len(least) == 1 or len(most) == 1)
         summed = Summed(
             tuple(moments),
             {name: tuple(self.shifts(p, g)[i] for g, _ in enumerate(groups)) for i, name in places if name in p.beside},

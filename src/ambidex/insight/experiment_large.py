@@ -285,7 +285,12 @@ def _reading(
             yes = tuple((round(a), round(b)) for a, b in zip(above, totals, strict=True))
             return replace(plain, levels=trial_levels(table, m, yes), yes=yes)
         return replace(plain, levels=ratio_levels(table, m, moments))
-    check_varies(table, m, summed.least, summed.most, sum(sizes))
+    least, most = summed.least, summed.most
+    if m.kind == "share":  # its ends were not asked for: it varies if it does within an arm or between them
+        means = [part.mean_of(m.column) for part in moments]
+        varies = any(part.variance(m.column) > 0 for part in moments)
+        least, most = (0.0, 1.0) if varies else (min(means), max(means))
+    check_varies(table, m, least, most, sum(sizes))
     if m.kind == "share" and not several:
         yes = tuple((round(part.mean_of(m.column) * part.n), part.n) for part in moments)
         return replace(plain, levels=tuple(share_level(x, n) for x, n in yes), yes=yes)
