@@ -327,6 +327,7 @@ def test_few_rows_and_missing_cells():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_split_half_dip_of_all_pairs_as_simulated():
     """Q3-12, through the verb: the share of 100 seeds in which all pairs pass, at a stated k."""
     kinds = (("noise", 3), ("gradient", 3), ("skewed", 3), ("blobs", 3), ("gradient", 2))
@@ -343,6 +344,7 @@ def test_split_half_dip_of_all_pairs_as_simulated():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_no_types_in_noise_gradients_and_skewed_spend():
     """S12: verdict none or tiers in at least 94 of 100 seeds; three heaps found with an adjusted Rand of .90."""
     out = {}

@@ -214,7 +214,7 @@ def _shifted(table: Table, order: str | None, when: Any) -> OrderProblem | None:
         if years and str(found)[4:] == str(true)[4:]:
             return OrderProblem(
                 "shifted-dates",
-                f"the dates were moved by {years:+d} years: {order} {first} of {name} was written on {moment[:10]}, here "
+                f"the dates were moved by {years:+d} years: {order} {first} of {name} is of {moment[:10]}, here of "
                 f"{str(found)[:10]}. Distances between days hold, weekdays do not",
             )
     return None

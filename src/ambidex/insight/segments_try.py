@@ -173,6 +173,8 @@ def _search(
         table[many] = {"k": many, "pairs": len(pairs), "pairs_apart": clear, "all_apart": apart}
     if approach == "hdbscan":
         return 2, [], bool(passed), claims[2]
+    if k is not None:
+        return k, list(table.values()), k in passed, claims.get(k)
     x = _matrix(rows, scale, COUNTED, seed)
     if approach == "kmeans":
         says, gaps, _ = clustering.gap(x, most, seed=seed)
@@ -189,7 +191,7 @@ def _search(
     for row in table.values():
         row["chosen_by_index"] = row["k"] == says
     # Where nothing is apart, the cloud is cut as finely as the tiers are, so that no approach wins by cutting finer.
-    chosen = k if k is not None else says if says in passed else max(passed) if passed else min(CUT, most)
+    chosen = says if says in passed else max(passed) if passed else min(CUT, most)
     return chosen, [table[m] for m in sorted(table)], chosen in passed, claims.get(chosen)
 
 
