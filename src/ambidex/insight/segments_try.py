@@ -42,9 +42,12 @@ ROUGH = 1e-4
 LEAST = 20
 """Rows below which no valley could be seen."""
 
+EACH = 0.025
+"""Alpha of a direction: either half may draw and the other be assigned, and one of the two must tell (.05 together)."""
+
 SECOND = 0.2
-"""Alpha of the second look, with the halves exchanged, where k was searched for: a cloud without groups passes the
-first look once in 20 (a uniform gradient cut in two), both once in 100."""
+"""Alpha of the other direction, where k was searched for: then both must tell. A cloud without groups cut in two passes
+the first look once in 20 at worst (a uniform gradient), both once in 100."""
 
 
 @dataclass(frozen=True)
@@ -161,15 +164,16 @@ def _search(
     passed = []
     table: dict[int, dict[str, Any]] = {}
     for many in tested:
-        pairs = _pairs(rows, approach, many, scale, seed)
+        looks = [_pairs(rows, approach, many, scale, seed, exchanged=e) for e in (False, True)]
+        pairs, others = sorted(looks, key=_largest_p)
         claims[many] = first = _claim(approach, pairs)
         apart = first is not None and first.outcome == "supported"
         if apart and k is None and not own:
-            second = _claim(approach, _pairs(rows, approach, many, scale, seed, exchanged=True), alpha=SECOND)
+            second = _claim(approach, others, alpha=SECOND)
             apart = second is not None and second.outcome == "supported"
         if apart:
             passed.append(many)
-        clear = sum(decide(Claim(measure="", alpha=0.05, sides=1), e).outcome == "supported" for e in pairs)
+        clear = sum(decide(Claim(measure="", alpha=EACH, sides=1), e).outcome == "supported" for e in pairs)
         table[many] = {"k": many, "pairs": len(pairs), "pairs_apart": clear, "all_apart": apart}
     if approach == "hdbscan":
         return 2, [], bool(passed), claims[2]
@@ -202,11 +206,19 @@ def _pairs(rows: Rows, approach: str, k: int, scale: str, seed: int, *, exchange
     return clustering.separation(_fit(approach, k, seed), x, ~half if exchanged else half)
 
 
-def _claim(approach: str, pairs: list[Estimate], *, alpha: float = 0.05) -> Verdict | None:
+def _p(estimate: Estimate) -> float:
+    return estimate.p_value if estimate.p_value is not None else 2.0
+
+
+def _largest_p(pairs: list[Estimate]) -> float:
+    return max((_p(e) for e in pairs), default=2.0)
+
+
+def _claim(approach: str, pairs: list[Estimate], *, alpha: float = EACH) -> Verdict | None:
     """That every pair is apart: decided on the least separated one, since all must be."""
     if not pairs:
         return None
-    least = max(pairs, key=lambda e: (e.p_value if e.p_value is not None else 2.0, -e.value))
+    least = max(pairs, key=lambda e: (_p(e), -e.value))
     what = "the two segments" if len(pairs) == 1 else f"the two least separated segments of {len(pairs)} pairs"
     measure = f"the valley between {what}, {LABELS[approach]} (dip, on rows that drew none)"
     return decide(Claim(measure=measure, relation="above", margin=0.0, alpha=alpha, sides=1), least)

@@ -331,9 +331,9 @@ def method(story: Story, scale: str) -> str:
     text += f" ({listing(logs)} on a log scale)" if logs else ""
     text += (
         ". Existence: groups drawn on half of the rows, the other half assigned, each pair projected on the line of "
-        "its centres, Hartigan's dip against simulated uniforms, all pairs below .05; where the number of groups was "
-        "searched for, also below .20 with the halves exchanged. Then the number by gap or BIC, then bootstrap "
-        "Jaccard of .75 and more. No test is made on the columns that drew the groups."
+        "its centres, Hartigan's dip against simulated uniforms; all pairs below .05, over both ways to exchange the "
+        "halves (.025 each), and where the number of groups was searched for also below .20 the other way. Then the "
+        "number by gap or BIC, then bootstrap Jaccard above .75. No test is made on the columns that drew the groups."
     )
     if story.rows.log is not None:
         log = story.rows.log
