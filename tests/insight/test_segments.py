@@ -124,7 +124,7 @@ def test_three_heaps_are_found(tmp_path):
 
     assert answer.extra["verdict"] == "types" and len(answer.extra["segments"]) == 3
     assert adjusted_rand(truth, pq.read_table(out)["segment"].to_pylist()) >= 0.9
-    assert answer.recommendation.verdict == "act" and answer.headline.startswith("There are 3 types")
+    assert answer.recommendation.verdict == "act" and answer.headline.startswith("There are 3 types of row: “")
 
 
 def test_no_p_value_on_the_columns_that_drew_the_groups():

@@ -347,6 +347,8 @@ def _verdicts(
 
 
 def _checks(story: say.Story) -> list[Check]:
+    if not story.listed:
+        return []
     shipped, checks = story.shipped, []
     worst = min(shipped.stability.value, 1.0)
     checks.append(

@@ -73,9 +73,8 @@ def headline(story: Story) -> str:
     n = plural(len(_people(story)), story.noun)
     shipped = story.shipped
     if story.verdict == "types":
-        return (
-            f"There are {shipped.k} types of {story.noun}: {listing(shipped.names)}. They stay apart on rows not used."
-        )
+        names = "; ".join(f"“{n}”" for n in shipped.names)
+        return f"There are {shipped.k} types of {story.noun}: {names}."
     if story.verdict == "tiers":
         if story.k is not None:
             return f"Cut into {shipped.k}, the {n} leave no gap between every two: tiers, not types{_ends(story)}."
@@ -126,13 +125,18 @@ def recommendation(story: Story) -> Recommendation:
 def tiles(story: Story) -> tuple[tuple[str, str, str], ...]:
     """Three numbers."""
     shipped = story.shipped
-    out = [("What exists", story.verdict, f"{plural(len(story.listed), 'segment')} shown")]
+    shown = f"{plural(len(story.listed), 'segment')} shown" if story.listed else "no segment is worth a name"
+    out = [("What exists", story.verdict, shown)]
     if story.board is not None:
         e = story.board.explained[shipped.approach]
         out.append((f"Share of {_value_words(story)} told", share(e.value), span(e.low, e.high, share)))
     else:
         out.append(("Values measured", "none", "name a column with --value"))
     s = shipped.stability
+    if not story.listed:
+        apart = sum(t.apart for t in story.tries)
+        out.append(("Approaches whose groups stand apart", str(apart), f"of {len(story.tries)} tried"))
+        return tuple(out)
     out.append(("Least stable segment comes back", f"{s.value:.2f}", f"Jaccard; {shipped.label}; .75 is enough"))
     return tuple(out)
 
@@ -203,7 +207,8 @@ def _worth(story: Story) -> Finding:
         {"label": s["name"], "value": s["value"], "low": s["low"], "high": s["high"], "n": s["size"]} for s in worth
     )
     title = f"“{top['name']}”: {number(top['value'])} a {story.noun}; “{bottom['name']}”: {number(bottom['value'])}"
-    text = f"Mean {what} of each segment. “{top['name']}” is {share(top['share'])} of the {story.noun}s today."
+    now = " today" if story.rows.log is not None else ""
+    text = f"Mean {what} of each segment. “{top['name']}” is {share(top['share'])} of the {story.noun}s{now}."
     if story.rows.log is not None:
         text += " Segments were drawn on what was known before that day."
     return Finding(
@@ -239,9 +244,11 @@ def _sizes(story: Story) -> Finding:
 def _side_by_side(story: Story) -> Finding:
     board = scoreboard(story)
     if story.board is None:
+        shown = story.shipped.label if story.listed else "none"
         lines = [f"{b['label']}: {plural(b['k'], 'segment')}, stability {b['jaccard']:.2f}" for b in board]
         return Finding(
-            title=f"{len(board)} approaches were tried; {story.shipped.label} is shown", text="; ".join(lines) + ".",
+            title=f"{len(board)} approaches were tried; {shown} is shown",
+            text="; ".join(lines) + ".",
             strength="some", so_what="The simplest approach that is no worse is shown.",
             how_sure="Same rows for all. Name a value (--value) to measure what they tell.",
         )  # fmt: skip
