@@ -200,7 +200,35 @@ CALLS = [
     ("demo", (None,), {"target": None, "folder": None}),
     ("status", (), {}),
     ("doctor", (), {}),
-    ("next --answer A3=sustained --answer A1=yes", (), {"ask": False, "answer": ("A3=sustained", "A1=yes")}),
+    (
+        "next --answer A3=sustained --answer A1=yes",
+        (),
+        {"ask": False, "answer": ("A3=sustained", "A1=yes"), "team": None, "out": None},
+    ),
+    (
+        "team skills.csv --for ml-engineer",
+        ("skills.csv",),
+        {"for_": "ml-engineer", "out": None},
+    ),
+    (
+        "role posting.txt --expect ml-engineer --rewrite md",
+        ("posting.txt",),
+        {"kind": None, "expect": "ml-engineer", "rewrite": "md", "out": None},
+    ),
+    ("career skills.csv --person Ada --to staff-mle", ("skills.csv",), {"person": "Ada", "to": "staff-mle"}),
+    (
+        "segments t.csv --unit who --time day --value paid --approach rfm,kmeans --k 3 --out s.csv",
+        ("t.csv",),
+        {
+            "unit": "who",
+            "time": "day",
+            "value": "paid",
+            "approach": "rfm,kmeans",
+            "k": 3,
+            "out": "s.csv",
+            "scale": "auto",
+        },
+    ),
 ]
 
 

@@ -585,7 +585,7 @@ VERBS: dict[str, Verb] = {
                 _option("--rewrite", "md", "Also a cleaned posting, from the author's own sentences."),
                 _option("--out", "FILE", "Also a page; .html, .md, .pdf or .pptx."),
             ],
-            ["ambidex role posting.txt", "ambidex role - --expect ml-engineer < posting.md"],
+            ["ambidex role posting.txt", "ambidex role - --expect ml-engineer"],
             ["Text, Markdown, HTML, or PDF with the pdf extra; - reads standard input. Nothing is kept."],
         ),
         Verb(
