@@ -15,6 +15,7 @@ from ambidex.advice.sheet import Person
 from ambidex.advice.signals import signals as read_signals
 from ambidex.advice.state import ProjectState, gather
 from ambidex.advice.team import crossovers, reaches, strong_person
+from ambidex.errors import Refused
 from ambidex.ports import Store
 from ambidex.report.answer import Mark, Result
 from ambidex.settings import Settings
@@ -182,7 +183,18 @@ def read_and_advise(
         settings: ambidex.toml.
         now: The time, with a zone.
         people: The team's skills sheet, if there is one.
+
+    Raises:
+        Refused: ``check.doctor`` if the log of events is not sound: advice that rests on it would have no evidence.
     """
+    broken = [c for c in store.check() if not c["passed"]]
+    if broken:
+        raise Refused(
+            "check.doctor",
+            "the log of events is not sound, so nothing can be read from it",
+            found="; ".join(f"{c['name']}: {c['what']}" for c in broken),
+            do="ambidex doctor",
+        )
     state = gather(folder, store, settings, now)
     matrix = matrix_of(settings.advice)
     said = fresh(state.facts, now, stale=state.stale)
