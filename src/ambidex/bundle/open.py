@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
@@ -25,6 +26,11 @@ TOLERANCE = 1e-12
 machine, and a libm may differ in the last place on another."""
 
 CHILD_SECONDS = 20.0
+CODE_SECONDS = 60.0
+"""A bundle of code imports what it needs first."""
+_WITH_FILES = {"ambidex-code/1": "ambidex.edges.code:open_code"}
+"""Formats that are more than one JSON document -> the function (model, files). They import what scoring needs, which
+nothing else waits for, so they are named and not imported."""
 _READERS: dict[str, Callable[[Mapping[str, Any]], Scorer]] = {
     "ambidex-additive/1": AdditiveScorer,
     "ambidex-segments/1": SegmentScorer,
@@ -83,15 +89,26 @@ class OpenBundle:
         return lineage
 
 
-def load_scorer(model: Mapping[str, Any]) -> Scorer:
+def load_scorer(model: Mapping[str, Any], files: Mapping[str, bytes] | None = None) -> Scorer:
     """The scorer of a model document, by what it says it is, never by a file's name.
+
+    Args:
+        model: ``model.json``.
+        files: The bundle's files, verified, for formats that are more than this document.
 
     Raises:
         Refused: ``check.opens`` for a format this program does not read.
     """
-    reader = _READERS.get(str(model.get("format")))
+    kind = str(model.get("format"))
+    if kind in _WITH_FILES:
+        if files is None:
+            raise Refused("check.opens", f"a model of format {kind} is opened with its files")
+        module, _, name = _WITH_FILES[kind].partition(":")
+        opened: Scorer = getattr(importlib.import_module(module), name)(model, files)
+        return opened
+    reader = _READERS.get(kind)
     if reader is None:
-        raise Refused("check.opens", f"no reader for model format {str(model.get('format'))[:60]!r}")
+        raise Refused("check.opens", f"no reader for model format {kind[:60]!r}")
     return reader(model)
 
 
@@ -99,26 +116,40 @@ def replay(scorer: Scorer, golden: Mapping[str, Any]) -> tuple[int, float]:
     """How many golden rows come out otherwise than sealed, and by how much at most.
 
     Returns:
-        (rows that differ by more than ``TOLERANCE``, largest difference). NaN counts as infinitely far.
+        (rows that differ by more than the tolerance sealed with them, else ``TOLERANCE``; largest difference). NaN
+        counts as infinitely far.
     """
+    tolerance = float(golden.get("tolerance", TOLERANCE))
     differs, largest = 0, 0.0
     for row, expected in zip(golden["rows"], golden["expected"], strict=True):
         got = scorer.score(row)
         gap = abs(got - expected)
         gap = gap if gap == gap else float("inf")
         scale = max(1.0, abs(expected))
-        differs += gap > TOLERANCE * scale
+        differs += gap > tolerance * scale
         largest = max(largest, gap)
     return differs, largest
 
 
-def try_in_child(model: bytes, golden: bytes, *, seconds: float = CHILD_SECONDS) -> None:
+def try_in_child(
+    model: bytes, golden: bytes, *, files: Mapping[str, bytes] | None = None, seconds: float = CHILD_SECONDS
+) -> None:
     """Load a model and replay its golden rows in a child with time and memory limits.
+
+    Args:
+        model: ``model.json``.
+        golden: ``golden.json``.
+        files: The other files that the model names (code and state).
+        seconds: How long the child may take.
 
     Raises:
         Refused: ``check.opens`` if the child says no, dies, or does not answer in time.
     """
-    message = canonical({"model": len(model), "golden": len(golden)}) + b"\n" + model + golden
+    others = {name: data for name, data in sorted((files or {}).items()) if name.startswith(("code/", "state/"))}
+    lengths = {name: len(data) for name, data in others.items()}
+    sizes: dict[str, Any] = {"model": len(model), "golden": len(golden), "files": lengths}
+    message = b"".join([canonical(sizes), b"\n", model, golden, *others.values()])
+    seconds = max(seconds, CODE_SECONDS) if others else seconds
     command = [sys.executable, "-I", "-m", "ambidex.bundle.probe"]
     try:
         done = subprocess.run(command, input=message, capture_output=True, timeout=seconds, check=False)
@@ -149,9 +180,9 @@ def open_bundle(blobs: Blobs, bundle: str, *, tried: bool = True) -> OpenBundle:
         if needed not in files:
             raise Refused("check.opens", f"the bundle has no file {needed}", found=", ".join(sorted(files)))
     if tried:
-        try_in_child(files["model.json"], files["golden.json"])
+        try_in_child(files["model.json"], files["golden.json"], files=files)
     try:
-        scorer = load_scorer(json.loads(files["model.json"]))
+        scorer = load_scorer(json.loads(files["model.json"]), files)
     except (ValueError, KeyError, TypeError) as error:
         raise Refused("check.opens", f"the model does not load: {error}") from error
     return OpenBundle(digest=bundle, scorer=scorer, manifest=manifest, files=files)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import resource
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from ambidex.bundle.open import load_scorer, replay
@@ -18,20 +19,25 @@ __all__ = ["main"]
 
 MEMORY = 4 << 30
 CPU_SECONDS = 15
+CODE_CPU_SECONDS = 60
 
 
 def main() -> None:
     """Read, try, answer."""
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     sizes = json.loads(sys.stdin.buffer.readline())
+    cpu = CODE_CPU_SECONDS if sizes.get("files") else CPU_SECONDS
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu))
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     model, golden = (sys.stdin.buffer.read(sizes[part]) for part in ("model", "golden"))
-    print(json.dumps(_try(model, golden)))
+    files = {name: sys.stdin.buffer.read(size) for name, size in sizes.get("files", {}).items()}
+    # What the model prints while it loads is not the answer.
+    answer, sys.stdout = sys.stdout, sys.stderr
+    print(json.dumps(_try(model, golden, files)), file=answer)
 
 
-def _try(model: bytes, golden: bytes) -> dict[str, Any]:
+def _try(model: bytes, golden: bytes, files: Mapping[str, bytes]) -> dict[str, Any]:
     try:
-        scorer = load_scorer(json.loads(model))
+        scorer = load_scorer(json.loads(model), files or None)
         rows = json.loads(golden)
         differs, largest = replay(scorer, rows)
     except AmbidexError as error:

@@ -138,7 +138,7 @@ def _golden(bundle: OpenBundle) -> Outcome:
 
 
 def _opens(bundle: OpenBundle) -> Outcome:
-    try_in_child(bundle.files["model.json"], bundle.files["golden.json"])
+    try_in_child(bundle.files["model.json"], bundle.files["golden.json"], files=bundle.files)
     return True, "loaded and replayed under time and memory limits"
 
 
