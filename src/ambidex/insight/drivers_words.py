@@ -43,8 +43,9 @@ def headline(story: Story) -> str:
 
 def nothing(story: Story) -> str:
     """The headline where no claim is supported."""
-    gone = [*story.leaks, *story.suspects]
+    gone = list(story.suspects)  # a leak is no factor, so no headline names it; the cautions do
     apart = f"Apart from {listing(gone)}, {_was(gone)} left out, nothing" if gone else "Nothing"
+    apart = "Apart from what was left out, nothing" if story.leaks and not gone else apart
     return (
         f"{apart} in this table goes reliably with {story.outcome.words}: none of "
         f"{plural(len(story.factors), 'column')} stands out in {plural(len(story.y), 'row')}."
