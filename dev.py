@@ -78,7 +78,8 @@ def main() -> None:
         side = () if "-n" in rest else ("-n", "2", "--dist", "loadfile")
         sys.exit(run(BIN / "python", "-m", "pytest", "-m", "not slow", *side, *rest))
     if word == "slow":
-        sys.exit(run(BIN / "python", "-m", "pytest", "-m", "slow", "--timeout", "3600", *rest))
+        side = () if "-n" in rest else ("-n", "2", "--dist", "worksteal")
+        sys.exit(run(BIN / "python", "-m", "pytest", "-m", "slow", "--timeout", "3600", *side, *rest))
 
 
 if __name__ == "__main__":
