@@ -82,6 +82,18 @@ def test_a_title_that_does_not_fit_its_work():
     assert [c["text"] for c in data["cut"]] == ["Experience with Docker is a plus"]
 
 
+@pytest.mark.parametrize(
+    ("title", "fits"),
+    [
+        ("Software Engineer, Machine Learning", True), ("ML Platform Engineer", True), ("MLOps Lead", True),
+        ("Data Scientist, Machine Learning", False), ("Business Analyst, Data Science", False),
+        ("Data Engineer", False),
+    ],
+)  # fmt: skip
+def test_titles_over_an_engineer_s_week(title, fits):
+    assert role(title + "\n" + ENGINEER_WEEK.split("\n", 1)[1]).to_dict()["title_fits"] is fits
+
+
 def test_an_expected_role():
     assert role(ENGINEER_WEEK, expect="ml-engineer").passed
     refused = role(ENGINEER_WEEK, expect="data_scientist")
@@ -159,7 +171,8 @@ def test_lost_line_breaks():
 
 @pytest.mark.parametrize(
     ("raw", "code"),
-    [(b"", "advice.empty"), (b"<p></p>", "advice.empty"), (b"a" * 5_000_000, "advice.too-large"), (b"\x00\x01", "advice.no-text")],
+    [(b"", "advice.empty"), (b"<p></p>", "advice.empty"), (b"a" * 5_000_000, "advice.too-large"),
+     (b"\x00\x01", "advice.no-text")],
 )  # fmt: skip
 def test_no_posting(raw, code, tmp_path):
     path = tmp_path / "p.txt"

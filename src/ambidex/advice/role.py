@@ -38,6 +38,8 @@ _TRADES = {
     "selling": "Solutions Architect", "plain_software": "Software Engineer",
 }  # fmt: skip
 _TITLES = (
+    (re.compile(r"(?:business|data|bi|reporting|marketing|product) analyst", re.I), ("neither", "data_scientist")),
+    (re.compile(r"data scientist.*(?:machine learning|\bml\b|\bai\b)", re.I), ("data_scientist", "overlap")),
     (re.compile(r"data scien.*(?:engineer|mlops)|(?:engineer|mlops).*data scien", re.I), ("both_in_one", "overlap")),
     (
         re.compile(r"applied (?:scientist|science)|research (?:scientist|engineer)|scientist.*machine learning", re.I),
@@ -45,7 +47,9 @@ _TITLES = (
     ),
     (
         re.compile(
-            r"(?:machine learning|\bml\b|\bai\b|deep learning|mlops).*(?:engineer|developer|architect)|mlops", re.I
+            r"(?:machine learning|\bml\b|\bai\b|deep learning).*(?:engineer|developer|architect)|mlops|"
+            r"(?:engineer|developer|architect).*(?:machine learning|\bml\b|\bai\b|deep learning)",
+            re.I,
         ),
         ("ml_engineer", "overlap"),
     ),
