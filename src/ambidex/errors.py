@@ -260,6 +260,7 @@ CODES: dict[str, str] = {
     "data.no-version": "The model has no such version.",
     "data.no-pointer": "Nothing carries this name of the model at the moment.",
     "data.no-answer": "There is no such answer in this workspace.",
+    "data.no-recipe": "The model arrived fitted, without the code that trains it: train it where it was made.",
     "data.no-prototype": "This answer carries no prototype.",
     "data.no-alert": "There is no such alert.",
     "data.no-out-folder": "The folder of the output file does not exist.",

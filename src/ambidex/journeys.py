@@ -318,7 +318,7 @@ def train(name: str, *, data: Any = None, at: At = None) -> Result:
     source = None if data is None else str(Path(data).resolve()) if isinstance(data, str | Path) else data
     material, recipe, state = release.newest(workspace, name, latest.recipe, data=source)
     live = release.newest_sound(workspace, [v for v in versions if v.number == state.live]) if state.live else latest
-    trained = run(material, recipe, at_least=live.schema)
+    trained = run(material, recipe, at_least=live.schema, code=latest.files, anew=True)
     version = workspace.store.register(
         model=name, digest=seal(workspace.blobs, trained.files), data=material.manifest.fingerprint,
         code=code_hash(recipe), key=f"{TRAINED if data is None else ELSEWHERE}:{secrets.token_hex(8)}",

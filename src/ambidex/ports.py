@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -154,3 +155,6 @@ class Place(Protocol):
     @property
     def clock(self) -> Clock:
         """The time."""
+
+    def alone(self, what: str) -> AbstractContextManager[None]:
+        """Of all processes of this machine only this one, while files that people see change by several steps."""

@@ -83,7 +83,7 @@ def _step(place: Place, name: str) -> Step:
             missing={"labels": settings.min_labels - fresh, "have": fresh, "need": settings.min_labels},
         )
     live: OpenBundle | None = None if state.live is None else release.open_version(place, name, state.live)
-    trained = train(material, recipe, at_least=live.schema if live else latest.schema)
+    trained = train(material, recipe, at_least=live.schema if live else latest.schema, code=latest.files, anew=True)
     version = place.store.register(
         model=name,
         digest=seal(place.blobs, trained.files),

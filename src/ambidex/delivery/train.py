@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from ambidex.bundle.fit import fit
 from ambidex.bundle.open import load_scorer
 from ambidex.bundle.reference import make_reference
 from ambidex.data.table import Table
+from ambidex.delivery import coded
 from ambidex.delivery.material import Material, outcome, treated
 from ambidex.delivery.unlabelled import evaluate_segments
 from ambidex.errors import DataError, did_you_mean
@@ -52,7 +53,9 @@ class Trained:
 
 def code_hash(recipe: Recipe) -> str:
     """Names recipe and program: another one makes another model from the same rows."""
-    return digest(canonical([recipe.to_json(), __version__]))[:16]
+    # Which rows the state that is there was fitted on says nothing of what a run would make.
+    options = {k: v for k, v in recipe.options.items() if k != "fitted"}
+    return digest(canonical([replace(recipe, options=options).to_json(), __version__]))[:16]
 
 
 def run_key(manifest: DataManifest, recipe: Recipe) -> str:
@@ -60,13 +63,22 @@ def run_key(manifest: DataManifest, recipe: Recipe) -> str:
     return f"{manifest.fingerprint}:{code_hash(recipe)}"
 
 
-def train(material: Material, recipe: Recipe, *, at_least: Schema | None = None) -> Trained:
+def train(
+    material: Material,
+    recipe: Recipe,
+    *,
+    at_least: Schema | None = None,
+    code: Mapping[str, bytes] | None = None,
+    anew: bool = False,
+) -> Trained:
     """Fit on four fifths of the units, measure on the fifth that no version trains on, write the files.
 
     Args:
         material: The rows, split.
         recipe: What to fit.
         at_least: The live version's schema: what its callers may send, this version accepts too.
+        code: For the estimator ``code``: files of the bundle whose code this is.
+        anew: For ``code``: run its train.py on the training rows; else its state is measured as it is.
 
     Raises:
         DataError: ``data.no-label`` if the labels are written otherwise than the live version knows them;
@@ -90,8 +102,16 @@ def train(material: Material, recipe: Recipe, *, at_least: Schema | None = None)
             where=material.table.name,
         )
     _same_labels(material, recipe, at_least)
-    model = _widened(fit(fit_rows, recipe), at_least)
-    scorer = load_scorer(model)
+    own: dict[str, bytes] = {}
+    if recipe.estimator == "code":
+        if code is None:
+            raise ValueError("a recipe of code needs the bundle whose code it is")
+        own, scorer = coded.again(code, fit_rows, recipe, anew=anew)
+        recipe = replace(recipe, options={**recipe.options, "fitted": "here"}) if anew else recipe
+        model = json.loads(own["model.json"])
+    else:
+        model = _widened(fit(fit_rows, recipe), at_least)
+        scorer = load_scorer(model)
     columns, _ = columns_of(test_rows, scorer.schema.relaxed())
     scores = np.asarray(scorer.score_columns(columns, test_rows.rows))
     constant = float(np.mean(y_fit))
@@ -109,6 +129,7 @@ def train(material: Material, recipe: Recipe, *, at_least: Schema | None = None)
         "held_out_rows": len(y_test),
         "unlabelled": material.unlabelled,
         "immature": material.immature,
+        **({"fitted": recipe.options["fitted"]} if recipe.estimator == "code" else {}),
     }
     reference = make_reference(
         test_rows,
@@ -121,7 +142,7 @@ def train(material: Material, recipe: Recipe, *, at_least: Schema | None = None)
         else losses(y_test, scores, recipe.task, spread=evaluation["spread"]),
         spread=evaluation["spread"] if recipe.task == "regression" else None,
     )
-    golden = _golden(scorer, columns, test_rows.rows)
+    golden = json.loads(own["golden.json"]) if own else _golden(scorer, columns, test_rows.rows)
     lineage = {
         "data": material.manifest.to_json(),
         "code": code_hash(recipe),
@@ -129,6 +150,7 @@ def train(material: Material, recipe: Recipe, *, at_least: Schema | None = None)
         "split": "a fifth of the units by the hash of the key, the same in every version",
     }
     files = {
+        **own,
         "model.json": canonical(model),
         "schema.json": canonical(scorer.schema.to_json()),
         "recipe.json": canonical(recipe.to_json()),
