@@ -300,6 +300,7 @@ CODES: dict[str, str] = {
     "env.child": "A child process was killed or did not answer in time.",
     "env.interrupted": "You stopped it. The message says what is saved.",
     "env.no-server": "Nothing answers at this address.",
+    "env.no-objects": "The bucket of `artifacts` in ambidex.toml does not answer, or refuses.",
     # HTTP only
     "http.json": "The body is not JSON; the position of the fault is given.",
     "http.shape": 'The body must be {"rows": [{...}]} or one object.',

@@ -153,16 +153,33 @@ class AdviceSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
     thresholds: AdviceThresholds = AdviceThresholds()
 
 
+class S3Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """``[s3]``: the server that keeps the artifacts; keys are read from the environment, never from here.
+
+    Attributes:
+        endpoint: Its address, where it is not Amazon's.
+        region: The bucket's region.
+    """
+
+    endpoint: str | None = None
+    region: str | None = None
+
+
 class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """The whole file.
 
     Attributes:
         name: What people call the workspace.
         database: URL of a Postgres that keeps the events; the workspace's own SQLite file if not said.
+        artifacts: Address of a bucket that keeps the versions' files, ``s3://BUCKET/PREFIX``; the workspace's
+            own folder if not said.
+        s3: Its server.
     """
 
     name: str | None = None
     database: str | None = None
+    artifacts: str | None = None
+    s3: S3Settings = S3Settings()
     gates: GateSettings = GateSettings()
     watch: WatchSettings = WatchSettings()
     models: dict[str, ModelSettings] = msgspec.field(default_factory=dict)
@@ -204,6 +221,7 @@ def _validated(data: bytes) -> Settings:
                     do=f'write time = "COLUMN" under [models.{name}], or remove horizon',
                 )
         _check_prepare(name, model.prepare)
+    _check_addresses(settings)
     duration(settings.gates.max_age)
     _in_range("gates.alpha", settings.gates.alpha, 0, 1)
     _in_range("gates.margin", settings.gates.margin, -1, 1)
@@ -284,6 +302,25 @@ def _check_prepare(model: str, prepare: dict[str, Any] | None) -> None:
     if lacking or prepare["kind"] not in ("orders", "customers"):
         wrong = f"lacks {', '.join(lacking)}" if lacking else f"has kind {prepare['kind']!r}"
         raise UsageError("usage.config", f"{where} {wrong}", found='kind = "orders", unit, time, value', where=FILE)
+
+
+def _check_addresses(settings: Settings) -> None:
+    """Schemes, where the file is read; whether anything answers there shows when it is used."""
+
+    def refuse(key: str, value: str, schemes: str, do: str) -> None:
+        scheme = value.partition("://")[0] if "://" in value else "no scheme"
+        raise UsageError(
+            "usage.config", f"{key} has an address of an unknown kind", where=f"{FILE}, {key}",
+            found=f"{scheme[:40]}; known: {schemes}", do=do,
+        )  # fmt: skip
+
+    database, artifacts, endpoint = settings.database, settings.artifacts, settings.s3.endpoint
+    if database is not None and "://" in database and not database.startswith(("postgresql://", "sqlite:///")):
+        refuse("database", database, "postgresql://, sqlite:///", 'database = "postgresql://user@host/name"')
+    if artifacts is not None and not artifacts.startswith("s3://"):
+        refuse("artifacts", artifacts, "s3://", 'artifacts = "s3://BUCKET/PREFIX"')
+    if endpoint is not None and not endpoint.startswith(("http://", "https://")):
+        refuse("s3.endpoint", endpoint, "https://, http://", 'endpoint = "https://minio.example:9000"')
 
 
 def _in_range(name: str, value: float, low: float, high: float) -> None:

@@ -61,6 +61,11 @@ class Workspace:
     @cached_property
     def blobs(self) -> Blobs:
         """The sealed bytes."""
+        if self.settings.artifacts is not None:
+            from ambidex.edges.objects import ObjectBlobs
+
+            s3 = self.settings.s3
+            return ObjectBlobs(self.settings.artifacts, endpoint=s3.endpoint, region=s3.region, hook=self.hook)
         from ambidex.edges.files import FileBlobs
 
         return FileBlobs(self.hidden / "blobs", self.hook)

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-import tempfile
 import threading
-import uuid
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -20,41 +15,9 @@ from ambidex.testing import HandClock, StoreContract, judge, promote, register
 psycopg = pytest.importorskip("psycopg", reason="POSTGRES: psycopg is not installed (pip install 'ambidex[postgres]')")
 
 
-def programs() -> Path:
-    """The folder of the server's programs, which Debian does not put on the path."""
-    on_path = shutil.which("initdb")
-    found = [Path(on_path).parent] if on_path else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    if not found or not (found[-1] / "initdb").exists():
-        pytest.skip("POSTGRES: no server programs here (apt-get install postgresql)")
-    return found[-1]
-
-
 @pytest.fixture(scope="module")
-def server():
-    """URL of a cluster without a network; the socket's folder must have a short name."""
-    bin_ = programs()
-    folder = Path(tempfile.mkdtemp(prefix="ambidex-pg-"))
-    run: list[str] = []
-    if os.geteuid() == 0:  # the server refuses to run as root
-        if not shutil.which("runuser"):
-            pytest.skip("POSTGRES: started as root, and there is no runuser")
-        owner = "postgres" if subprocess.run(["id", "postgres"], capture_output=True).returncode == 0 else "nobody"
-        shutil.chown(folder, owner)
-        run = ["runuser", "-u", owner, "--"]
-    data, log = folder / "data", folder / "log"
-    try:
-        made = [*run, str(bin_ / "initdb"), "-D", str(data), "-U", "ambidex", "-A", "trust", "-E", "UTF8"]
-        subprocess.run([*made, "--locale=C", "--no-sync"], check=True, capture_output=True, cwd=folder)
-        options = f"-c listen_addresses= -c unix_socket_directories={folder} -c max_connections=80 -c fsync=off"
-        start = [*run, str(bin_ / "pg_ctl"), "-D", str(data), "-l", str(log), "-w", "-o", options, "start"]
-        subprocess.run(start, check=True, capture_output=True, cwd=folder, timeout=60)
-        try:
-            yield f"postgresql://ambidex@/postgres?host={folder}"
-        finally:
-            stop = [*run, str(bin_ / "pg_ctl"), "-D", str(data), "-m", "immediate", "stop"]
-            subprocess.run(stop, check=False, capture_output=True, cwd=folder)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+def server(postgres_server):
+    return postgres_server
 
 
 @pytest.fixture
@@ -67,13 +30,8 @@ def sql(server):
 
 
 @pytest.fixture
-def new_url(server, sql):
-    def make() -> str:
-        name = f"w{uuid.uuid4().hex[:12]}"
-        sql(f"CREATE SCHEMA {name}")
-        return f"{server}&application_name={name}&options=-csearch_path%3D{name}"
-
-    return make
+def new_url(new_database):
+    return new_database
 
 
 class TestPostgresStore(StoreContract):

@@ -21,7 +21,7 @@ from ambidex.errors import EnvironmentProblem, NotFound, Refused
 from ambidex.ports import StepHook
 from ambidex.records import digest
 
-__all__ = ["Disk", "FileBlobs", "here"]
+__all__ = ["Disk", "FileBlobs", "here", "is_hash"]
 
 T = TypeVar("T")
 _TEMP = ".tmp-"
@@ -250,7 +250,7 @@ class FileBlobs:
             return
         for folder in sorted(self.folder.iterdir()):
             if len(folder.name) == 2 and folder.is_dir():
-                yield from sorted(p.name for p in folder.iterdir() if _is_hash(p.name))
+                yield from sorted(p.name for p in folder.iterdir() if is_hash(p.name))
 
     def sweep(self) -> int:
         """Remove temp files whose writer is dead or that are older than an hour; returns how many."""
@@ -261,7 +261,7 @@ class FileBlobs:
         return sum(self._disk.sweep(folder) for folder in folders)
 
     def _path(self, sha256: str) -> Path:
-        if not _is_hash(sha256):
+        if not is_hash(sha256):
             raise NotFound("data.no-file", f"{str(sha256)[:80]!r} is not the hash of a file")
         return self.folder / sha256[:2] / sha256
 
@@ -276,7 +276,8 @@ def _holds(path: Path, data: bytes) -> bool:
         return False
 
 
-def _is_hash(text: str) -> bool:
+def is_hash(text: str) -> bool:
+    """Whether a text is a sha256 in lower-case hex."""
     return len(text) == 64 and not set(text) - set("0123456789abcdef")
 
 
