@@ -14,7 +14,7 @@ from ambidex.records import POINTERS, Event, VersionRecord
 from ambidex.report.answer import Mark, Result
 from ambidex.report.words import plural
 
-__all__ = ["diff_versions", "list_models", "log", "show_version", "status"]
+__all__ = ["MOVES", "diff_versions", "event_row", "list_models", "log", "show_version", "status"]
 
 Lines = list[tuple[Mark, str]]
 MOVES = ("promote", "rollback", "register", "judge", "resume", "pause")
@@ -110,7 +110,7 @@ def log(place: Place, name: str | None) -> Result:
     if name is not None:
         place.store.model(name)
     events = place.store.events(model=name, verbs=MOVES)
-    shown = [_event(e) for e in events]
+    shown = [event_row(e) for e in events]
     lines: Lines = [(" ", _event_line(e)) for e in shown] or [("▲", "nothing has moved yet")]
     return Result(verb="models", data={"events": shown}, lines=tuple(lines))
 
@@ -181,7 +181,8 @@ def _schema_diff(a: OpenBundle, b: OpenBundle) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _event(e: Event) -> dict[str, Any]:
+def event_row(e: Event) -> dict[str, Any]:
+    """An event of the log as listings show it."""
     return {
         "seq": e.seq, "at": e.at, "by": e.by, "verb": e.verb, "model": e.model, "version": e.version,
         "was": e.body.get("was"), "because": e.body.get("because") or _judged(e.body), "to": e.body.get("to"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,13 +19,17 @@ from numpy.typing import NDArray
 
 from ambidex.bundle.columns import columns_of, rows_of
 from ambidex.bundle.open import OpenBundle
-from ambidex.data.frames import FrameWriter
+from ambidex.data.fingerprint import content_hash, file_entry
+from ambidex.data.frames import FrameWriter, read_frames
 from ambidex.data.table import Table
 from ambidex.delivery.package import running
 from ambidex.errors import DataError, EnvironmentProblem, Refused, UsageError
 from ambidex.records import Schema
 
-__all__ = ["Scored", "append_log", "check_out", "log_payloads", "score_table", "written_scores"]
+__all__ = [
+    "Run", "Scored", "append_log", "check_out", "log_payloads", "run_key", "score_table", "unfinished",
+    "written_scores",
+]  # fmt: skip
 
 BATCH = 10_000
 """Frames of one write."""
@@ -47,6 +52,48 @@ class Scored:
     columns: dict[str, NDArray[Any]]
     riders: dict[str, NDArray[Any]]
     notes: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One scoring of a table.
+
+    Attributes:
+        name: Prefix of its rows' ids, and the name of its file in the prediction log.
+        at: When it began; the time of its rows in the log.
+        logged: How many of its rows the log has already.
+    """
+
+    name: str
+    at: str
+    logged: int = 0
+
+
+def run_key(bundle_digest: str, table: Table, out: Path) -> str:
+    """Names what a scoring is: the version's files, the rows, and where the scores go. 12 hex digits."""
+    parts = [file_entry(Path(f)).sha256 for f in sorted(table.files)] or [content_hash(table)]
+    parts = [bundle_digest, str(out.absolute()), table.source or "", *parts]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+
+
+def unfinished(folder: Path, model: str, key: str, finished: Iterable[str]) -> Run | None:
+    """The run of this key that was killed after it had begun to log, if there is one: it goes on where it stopped.
+
+    Args:
+        folder: The prediction log.
+        model: Model's name.
+        key: As ``run_key`` gives it.
+        finished: Names of runs that were finished.
+    """
+    done = set(finished)
+    for path in sorted((folder / model).glob(f"score-*-{key}.frames"), reverse=True):
+        name = path.stem.removeprefix("score-")
+        if name in done:
+            continue
+        frames, _ = read_frames(path)
+        if frames:
+            return Run(name, str(frames[0]["at"]), len(frames))
+    return None
 
 
 def score_table(bundle: OpenBundle, table: Table, *, stamp: str) -> Scored:
@@ -181,18 +228,21 @@ def _place(temporary: Path, path: Path) -> None:
 
 
 def append_log(path: Path, payloads: Iterable[Any]) -> None:
-    """A new file of the prediction log, on the disk when this returns; all of it or, where the disk refuses, nothing.
+    """A file of the prediction log, on the disk when this returns; all of it or, where the disk refuses, nothing.
 
-    A kill in the middle leaves whole frames: predictions that nobody was given, or labels that come again.
+    A kill in the middle leaves whole frames: of a scoring, to which a repeated call adds the rest, or labels that
+    come again.
     """
     rest = iter(payloads)
+    before = path.exists()
     try:
         with FrameWriter(path) as log:
             while batch := list(islice(rest, BATCH)):
                 log.write(batch)
             log.sync()
     except OSError as error:
-        path.unlink(missing_ok=True)
+        if not before:
+            path.unlink(missing_ok=True)
         raise EnvironmentProblem(
             "env.disk", f"the prediction log cannot be written: {error.strerror or 'the disk took a part of it only'}",
             where=path.name,
