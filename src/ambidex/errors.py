@@ -267,7 +267,9 @@ CODES: dict[str, str] = {
     "data.config": "The model's settings in ambidex.toml name something that is not there.",
     # a check said no, exit 4
     "check.gate": "A gate's claim was refuted or is still open; nothing moved.",
+    "check.parity": "No way of running the model predicts the same as the original.",
     "check.tests": "A contract test of the version failed.",
+    "check.types": "A model file holds types that are not on the list of allowed ones.",
     "check.drift": "A column lies outside its margin, or a rule is broken.",
     "check.page": "A page is open: something harms, or a rule is broken.",
     "check.design": "The design cannot answer the question.",
@@ -281,6 +283,7 @@ CODES: dict[str, str] = {
     "advice.sheet": "The table is no skills sheet: columns are missing, or it names nobody.",
     "advice.no-person": "Nobody in the sheet has that name. The nearest one is suggested.",
     "advice.unread": "A warning: a column of the sheet that is no skill and was not read.",
+    "check.archive": "An archive inflates too far, holds a link, or names a file outside its folder.",
     "check.altered": "A file is not what was sealed: its hash differs.",
     "check.doctor": "The workspace is not sound; the failed checks are named.",
     "check.moved": "The pointer moved, or the verdict went stale, while this ran. Nothing was changed; run it again.",

@@ -12,6 +12,7 @@ import secrets
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -267,8 +268,31 @@ def report(*answers: Any, to: str | Sequence[str] = ("html",), out: str | Path |
 # ---------------------------------------------------------------- deliver
 
 
-def package(source: Any, *, name: str, at: At = None) -> Result:
-    """An answer becomes a Python package with tests, a recipe and a sealed version, proven to predict the same."""
+def package(
+    source: Any,
+    *,
+    name: str,
+    table: Any = None,
+    target: str | None = None,
+    positive: str | None = None,
+    key: str | None = None,
+    time: str | None = None,
+    at: At = None,
+) -> Result:
+    """A Python package with tests, a recipe and a sealed version, proven to predict the same as its source.
+
+    Args:
+        source: An answer or its name; a fitted estimator; the path of a model file.
+        name: The model's name.
+        table: Labelled rows, for an estimator or a file: they show what it takes, and it is judged on them.
+        target: Outcome column of ``table``; so ``positive``, ``key`` (names a row's unit) and ``time``.
+    """
+    from ambidex.edges.foreign import is_foreign
+
+    if is_foreign(source):
+        return _package_foreign(
+            source, name=name, table=table, target=target, positive=positive, key=key, time=time, at=at
+        )
     from ambidex.bundle.open import open_bundle
     from ambidex.bundle.seal import seal
     from ambidex.delivery import release, results
@@ -432,7 +456,16 @@ def score(name: str, table: Any, *, out: str | Path, at: At = None) -> Result:
     from ambidex.delivery import release, results
     from ambidex.delivery.material import scorable
     from ambidex.delivery.references import resolve
-    from ambidex.delivery.score import append_log, check_out, log_payloads, score_table, written_scores
+    from ambidex.delivery.score import (
+        Run,
+        append_log,
+        check_out,
+        log_payloads,
+        run_key,
+        score_table,
+        unfinished,
+        written_scores,
+    )
 
     workspace = open_workspace(at)
     model, number = resolve(workspace.store, name, default="live")
@@ -440,23 +473,43 @@ def score(name: str, table: Any, *, out: str | Path, at: At = None) -> Result:
     source = read(table)
     path = check_out(out, source.files)
     opened = release.open_version(workspace, model, number)
+    table_read = source
     source = scorable(source, opened.recipe, now=workspace.clock())
     moment = release.stamp(workspace.clock())
-    run = f"{re.sub('[^0-9]', '', moment)}-{secrets.token_hex(4)}"
-    scored = score_table(opened, source, stamp=run)
-    with written_scores(scored, opened.schema, path) as place:
-        payloads = log_payloads(scored, schema=opened.schema, model=model, version=number, at=moment)
-        append_log(workspace.log_folder / model / f"score-{run}.frames", payloads)
-        place()
-    workspace.store.append(verb="score", model=model, version=number, body={"rows": source.rows, "out": path.name})
+    key = run_key(workspace.store.version(model, number).digest, table_read, path)
+    token = workspace.store.lease(f"score/{key}", seconds=86400.0)
+    if token is None:  # another process scores the same rows to the same file at the moment: that run is its own
+        key = secrets.token_hex(6)
+    try:
+        events = workspace.store.events(model=model, verbs=("score",))
+        run = unfinished(workspace.log_folder, model, key, (str(e.body.get("run")) for e in events))
+        run = run or Run(f"{re.sub('[^0-9]', '', moment)}-{key}", moment)
+        scored = score_table(opened, source, stamp=run.name)
+        with written_scores(scored, opened.schema, path) as place:
+            payloads = log_payloads(scored, schema=opened.schema, model=model, version=number, at=run.at)
+            append_log(workspace.log_folder / model / f"score-{run.name}.frames", islice(payloads, run.logged, None))
+            place()
+        body = {"rows": source.rows, "out": path.name, "run": run.name}
+        workspace.store.append(verb="score", model=model, version=number, body=body)
+    finally:
+        if token is not None:
+            workspace.store.release(f"score/{key}", token)
     return results.scored(model, number, scored, opened.schema, path)
 
 
-def models(what: str = "ls", ref: str | None = None, other: str | None = None, *, at: At = None) -> Result:
-    """Versions, their records and differences, and who moved what and why."""
-    from ambidex.delivery import listing
+def models(
+    what: str = "ls", ref: str | None = None, other: str | None = None, *, when: str | None = None, at: At = None
+) -> Result:
+    """Versions, their records and differences, and who moved what and why; with ``when``, what was live then.
+
+    Args:
+        when: A moment for ``log``, such as ``2026-11-24T14:32``; this machine's time unless it names its zone.
+    """
+    from ambidex.delivery import history, listing
 
     workspace = open_workspace(at)
+    if when is not None and what != "log":
+        raise UsageError("usage.value", f"models {what} knows no --at", do="ambidex models log --at TIME")
     match what:
         case "ls":
             return listing.list_models(workspace)
@@ -465,7 +518,7 @@ def models(what: str = "ls", ref: str | None = None, other: str | None = None, *
         case "diff" if ref is not None and other is not None:
             return listing.diff_versions(workspace, ref, other)
         case "log":
-            return listing.log(workspace, ref)
+            return listing.log(workspace, ref) if when is None else history.then(workspace, ref, when)
     raise UsageError(
         "usage.value", f"models cannot do {what!r} with what was given", found="ls, show REF, diff REF REF, log [NAME]",
         do="ambidex models ls",
@@ -708,6 +761,48 @@ def help(code: str | None = None, *, at: At = None) -> Result:
 
 
 # ---------------------------------------------------------------- what the verbs share
+
+
+def _package_foreign(
+    source: Any, *, name: str, table: Any, target: str | None, positive: str | None, key: str | None, time: str | None,
+    at: At,
+) -> Result:  # fmt: skip
+    """A model that was fitted elsewhere becomes a version."""
+    from ambidex.delivery import results
+    from ambidex.delivery.coded import adopt
+    from ambidex.delivery.coded_package import build_coded
+    from ambidex.delivery.package import place_package
+    from ambidex.delivery.source import check_estimator
+    from ambidex.edges.foreign import made_from
+    from ambidex.records import check_name
+
+    check_name(name)
+    check_estimator(source)
+    workspace = open_workspace(at)
+    declared = workspace.settings.models.get(name)
+    if table is None and declared is not None:
+        table, target = workspace.folder / declared.data, target or declared.target
+        positive, key, time = positive or declared.positive, key or declared.key, time or declared.time
+    if table is None or target is None:
+        raise UsageError(
+            "usage.option",
+            f"`package` of a model that was fitted elsewhere needs {'--table TABLE' if table is None else '--target COL'}",
+            found="rows show what it takes and gives, and it is judged on them",
+            do="--table data/TABLE.csv --target COL",
+        )
+    _, rows = _table(table, workspace.folder)
+    for column in (key, time):
+        if column is not None:
+            rows.require(column)
+    made = made_from(
+        source, name=name, table=rows, target=target, positive=positive, key=key, time=time,
+        frame=table if hasattr(table, "dtypes") else None,
+    )  # fmt: skip
+    adopted = adopt(workspace, name, made.files, table=rows, positive=positive)
+    building = build_coded(workspace.folder, name, adopted.opened.files)
+    with workspace.alone("package"):
+        home = place_package(building, workspace.folder, name)
+    return results.adopted(adopted, home, workspace.folder, made)
 
 
 def _with_page(result: Result, out: str | Path | None) -> Result:

@@ -371,10 +371,21 @@ VERBS: dict[str, Verb] = {
         Verb(
             "package",
             "Deliver",
-            "turn an answer into a package with tests, recipe and bundle",
-            [_argument("source"), _option("--name", "NAME", "The model's name: a-z, 0-9, _ and -.", required=True)],
-            ["ambidex package answer/2 --name churn"],
-            ["SOURCE is an answer that carries a model (answer/2, from `drivers`)."],
+            "turn an answer or a model into a package with tests, recipe and bundle",
+            [
+                _argument("source"),
+                _option("--name", "NAME", "The model's name: a-z, 0-9, _ and -.", required=True),
+                _option("--table", "TABLE", "Labelled rows, for a model file: they show what it takes."),
+                _option("--target", "COL", "The outcome column of that table."),
+                _option("--positive", "VALUE", "The label that counts as yes."),
+                _option("--key", "COL", "Column that names a row's unit."),
+                _option("--time", "COL", "Event-time column."),
+            ],
+            [
+                "ambidex package answer/2 --name churn",
+                "ambidex package model.skops --name churn --table data/churn.csv --target churned",
+            ],
+            ["SOURCE is an answer that carries a model (answer/2, from `drivers`), or a model file."],
         ),
         Verb(
             "train",
@@ -472,12 +483,16 @@ VERBS: dict[str, Verb] = {
                 ),
                 _argument("ref", required=False),
                 _argument("other", required=False),
+                click.Option(
+                    ["--at", "when"], metavar="TIME", help="With log: what was live then, who moved it, and why."
+                ),
             ],
             [
                 "ambidex models ls",
                 "ambidex models show churn@live",
                 "ambidex models diff churn@1 churn@2",
                 "ambidex models log churn",
+                "ambidex models log churn --at 2026-11-24T14:32",
             ],
         ),
         Verb(

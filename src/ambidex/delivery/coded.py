@@ -125,7 +125,7 @@ def adopt(
     from ambidex.delivery.train import run_key, train
 
     check_name(name)
-    source = table.source if isinstance(table, Table) else str(table)
+    source = table.origin.get("source", table.source) if isinstance(table, Table) else str(table)
     if not source:
         raise DataError("data.no-file", "a model is judged on rows that can be read again", do="--table data/TABLE.csv")
     recipe = recipe_of(files, data=_named(source, place.folder), fitted=fitted, positive=positive, options=options)

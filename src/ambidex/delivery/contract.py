@@ -16,6 +16,7 @@ import numpy as np
 
 from ambidex.bundle.columns import columns_of, rows_of
 from ambidex.bundle.open import OpenBundle, replay, try_in_child
+from ambidex.delivery.coded import is_code
 from ambidex.delivery.material import Material
 from ambidex.delivery.train import train
 from ambidex.errors import AmbidexError
@@ -150,8 +151,10 @@ def _batched(bundle: OpenBundle, material: Material) -> Outcome:
     columns, _ = columns_of(some, bundle.schema)
     together = np.asarray(bundle.scorer.score_columns(columns, some.rows))
     single = np.array([bundle.scorer.score(row) for row in rows_of(columns, bundle.schema, range(some.rows))])
-    equal = int((together == single).sum())
-    return equal == some.rows, f"{equal} of {some.rows} rows equal to the bit"
+    allowed = float(bundle.golden.get("tolerance", 0.0)) if is_code(bundle.files) else 0.0
+    equal = int((np.abs(together - single) <= allowed * np.maximum(1.0, np.abs(single))).sum())
+    how = f"equal within {allowed:g}" if allowed else "equal to the bit"
+    return equal == some.rows, f"{equal} of {some.rows} rows {how}"
 
 
 def _reference(bundle: OpenBundle) -> Outcome:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ambidex.delivery.coded import Adopted
 from ambidex.delivery.contract import SECTIONS, TestCheck
 from ambidex.delivery.package import Parity
 from ambidex.delivery.retrain import Step
@@ -48,6 +49,35 @@ def packaged(
         data={
             "model": version.model, "version": version.number, "path": str(home), "equal": parity.equal,
             "of": parity.of, "largest_difference": parity.largest, "traps": [],
+        },
+        lines=tuple(lines), warnings=tuple(notes),
+        next=(f"ambidex test {version.ref}", f"ambidex gate {version.ref}"),
+    )  # fmt: skip
+
+
+def adopted(taken: Adopted, home: Path, folder: Path, made: Any) -> Result:
+    """A model that was fitted elsewhere was proven, placed and registered."""
+    version = taken.version
+    shown = home.relative_to(folder) if home.is_relative_to(folder) else home
+    lines: Lines = [
+        ("✓", f"{version.ref} in {shown}, {fit_words(taken.evaluation)}"),
+        ("✓", f"predicts the same as the original on {made.equal:,} of {made.of:,} rows (the table's, missing, new and "
+              f"boundary values), single and batched; largest difference {made.largest:.2g}"),
+        (" ", f"runs as {made.runtime}"),
+    ]  # fmt: skip
+    if taken.written:
+        lines.append((" ", f"ambidex.toml now has [models.{version.model}]: data, target, key"))
+    notes = list(made.notes)
+    if taken.evaluation.get("fitted") != "here":
+        notes.append(
+            ("fitted-elsewhere", "fitted elsewhere, perhaps on the very rows it was measured on: these figures may "
+             f"flatter it; `ambidex train {version.model}` makes a version that was not fitted on them")
+        )  # fmt: skip
+    return Result(
+        verb="package",
+        data={
+            "model": version.model, "version": version.number, "path": str(home), "equal": made.equal,
+            "of": made.of, "largest_difference": made.largest, "traps": [],
         },
         lines=tuple(lines), warnings=tuple(notes),
         next=(f"ambidex test {version.ref}", f"ambidex gate {version.ref}"),

@@ -11,7 +11,7 @@ from ambidex.records import Recipe
 from ambidex.report.answer import Answer
 from ambidex.settings import ModelSettings, Settings
 
-__all__ = ["answer_document", "prototype_of", "settings_of"]
+__all__ = ["answer_document", "check_estimator", "prototype_of", "settings_of"]
 
 
 def answer_document(name: Any, store: Store) -> dict[str, Any]:
@@ -49,6 +49,7 @@ def prototype_of(source: Any, store: Store) -> Recipe:
     elif isinstance(source, dict) and "recipe" in source:
         model, shown = source, "this prototype"
     else:
+        check_estimator(source)
         raise _unreadable(source)
     if not model or "recipe" not in model:
         raise NotFound(
@@ -92,33 +93,44 @@ def settings_of(recipe: Recipe, name: str, settings: Settings) -> ModelSettings:
     return mine if there is None else there
 
 
+def check_estimator(source: Any) -> None:
+    """Refuse an estimator that no package could hold.
+
+    Raises:
+        UsageError: ``usage.not-fitted``, ``usage.not-importable``.
+    """
+    if not (hasattr(source, "get_params") and hasattr(source, "fit")):
+        return
+    if (part := _not_importable(source)) is not None:
+        raise UsageError(
+            "usage.not-importable",
+            f"{part} lives in __main__ or is a lambda, so no package could import it",
+            found=type(source).__name__,
+            do="move the function into a module of its own and import it from there",
+        )
+    if not _fitted(source):
+        raise UsageError(
+            "usage.not-fitted",
+            f"{type(source).__name__} was not fitted, so there is nothing to package",
+            where="argument source",
+            do="fit it first: model.fit(X, y)",
+        )
+
+
 def _unreadable(source: Any) -> UsageError:
-    if hasattr(source, "get_params") and hasattr(source, "fit"):
-        if (part := _not_importable(source)) is not None:
-            return UsageError(
-                "usage.not-importable",
-                f"{part} lives in __main__ or is a lambda, so no package could import it",
-                found=type(source).__name__,
-                do="move the function into a module of its own and import it from there",
-            )
-        if not _fitted(source):
-            return UsageError(
-                "usage.not-fitted",
-                f"{type(source).__name__} was not fitted, so there is nothing to package",
-                where="argument source",
-                do="fit it first: model.fit(X, y)",
-            )
     shown = repr(source) if isinstance(source, str) else type(source).__name__
     return UsageError(
         "usage.source",
         f"package cannot start from {shown[:80]}",
-        found="an answer with a prototype: answer/2, or the Answer that drivers returned",
+        found="an answer with a prototype: answer/2, or the Answer that drivers returned; a fitted estimator; "
+        "a model file: .skops, .onnx, LightGBM text, XGBoost .json and .ubj",
         do="ambidex drivers TABLE --target COL, then: ambidex package answer/N --name NAME",
     )
 
 
 def _fitted(estimator: Any) -> bool:
-    last = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
+    steps = getattr(estimator, "steps", None)
+    last = steps[-1][1] if steps else estimator
     return any(name.endswith("_") and not name.startswith("_") for name in vars(last))
 
 
