@@ -286,6 +286,7 @@ CODES: dict[str, str] = {
     "check.archive": "An archive inflates too far, holds a link, or names a file outside its folder.",
     "check.altered": "A file is not what was sealed: its hash differs.",
     "check.doctor": "The workspace is not sound; the failed checks are named.",
+    "check.fenced": "The run lost its lease to another one, which finishes the step; nothing was changed by this one.",
     "check.moved": "The pointer moved, or the verdict went stale, while this ran. Nothing was changed; run it again.",
     "check.no-previous": "No earlier version has passed its gates, so there is nothing to go back to.",
     "check.opens": "The version does not open: it could not be loaded, or its golden rows do not come out.",

@@ -11,9 +11,11 @@ from typing import Any, Protocol
 from ambidex.records import Event, Judgement, ModelState, Schema, VersionRecord
 from ambidex.settings import Settings
 
-__all__ = ["Blobs", "Clock", "Place", "Scorer", "StepHook", "Store"]
+__all__ = ["Blobs", "Clock", "Fence", "Place", "Scorer", "StepHook", "Store"]
 
 Clock = Callable[[], datetime]
+Fence = tuple[str, int]
+"""A lease's name and the token that was given out: who acts on an older token than the newest is refused."""
 StepHook = Callable[[str], None]
 """Called with a step's name before and after every write; tests kill the process there."""
 
@@ -49,9 +51,21 @@ class Store(Protocol):
         """Append one event and fold it."""
 
     def register(
-        self, *, model: str, digest: str, data: str, code: str, key: str, summary: Mapping[str, Any]
+        self,
+        *,
+        model: str,
+        digest: str,
+        data: str,
+        code: str,
+        key: str,
+        summary: Mapping[str, Any],
+        fence: Fence | None = None,
     ) -> VersionRecord:
-        """The next version of a model; the same ``key`` and digest gives the version that is there already."""
+        """The next version of a model; the same ``key`` and digest gives the version that is there already.
+
+        Raises:
+            Refused: ``check.fenced`` if ``fence`` is no longer the newest token of its lease; nothing is registered.
+        """
 
     def record_judgement(self, judgement: Judgement) -> Event:
         """Keep a version's gate verdicts."""
@@ -71,11 +85,13 @@ class Store(Protocol):
         max_age_s: float,
         because: str,
         pause: str | None = None,
+        fence: Fence | None = None,
     ) -> Event:
         """Move a pointer if, in the same transaction, the revision is the expected one and the gates are fresh.
 
         Raises:
-            Refused: ``check.moved`` if the state is no longer what was judged; nothing has changed then.
+            Refused: ``check.moved`` if the state is no longer what was judged, ``check.fenced`` if somebody else
+                holds the lease by now; nothing has changed then.
         """
 
     def model(self, name: str) -> ModelState:

@@ -88,7 +88,7 @@ class ModelSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
     entity: str | None = None
     horizon: str | None = None
     min_labels: int = 200
-    policy: Literal["candidate", "staging", "live"] = "candidate"
+    policy: Literal["candidate", "staging", "shadow", "canary", "live"] = "candidate"
     prepare: dict[str, Any] | None = None
 
     @property

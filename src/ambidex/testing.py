@@ -365,6 +365,26 @@ class StoreContract:
         clock.advance(61)
         assert store.lease("retrain churn", seconds=60) == 4
 
+    def test_who_lost_the_lease_changes_nothing(self, new_store: Callable[[Clock], Store]) -> None:
+        clock = HandClock()
+        store = new_store(clock)
+        old = store.lease("retrain/churn", seconds=60)
+        assert old == 1
+        register(store, fence=("retrain/churn", old))
+        judge(store, 1, at=clock())
+        clock.advance(61)
+        new = store.lease("retrain/churn", seconds=60)
+        assert new == 2
+        count = len(store.events())
+        for act in (lambda: register(store, fence=("retrain/churn", old)), lambda: promote(store, 1, fence=("x", 1))):
+            with refuses("check.fenced"):
+                act()
+        with refuses("check.fenced"):
+            promote(store, 1, fence=("retrain/churn", old))
+        assert len(store.events()) == count
+        promote(store, 1, fence=("retrain/churn", new))
+        assert store.model("churn").live == 1
+
     def test_the_log_is_read_in_parts(self, new_store: Callable[[Clock], Store]) -> None:
         store = new_store(HandClock())
         register(store)

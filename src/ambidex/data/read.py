@@ -15,7 +15,7 @@ from ambidex.data.files import look, snapshot
 from ambidex.data.table import Table
 from ambidex.errors import DataError, NotFound, UsageError
 
-__all__ = ["read", "read_file"]
+__all__ = ["read", "read_file", "source_files"]
 
 ENDINGS = (".csv", ".tsv", ".txt", ".parquet", ".pq", ".arrow", ".feather", ".ipc")
 SELECT = re.compile(r"(?:\s|--[^\n]*\n)*(?:select|with|from)\s", re.IGNORECASE)
@@ -56,6 +56,24 @@ def read(what: Any, *, argument: str = "table") -> Table:
     from ambidex.data.dataframes import read_dataframe
 
     return read_dataframe(what, argument=argument, may_be=MAY_BE)
+
+
+def source_files(text: str) -> list[Path]:
+    """The files that a path, folder, glob or SELECT names at the moment; nothing is opened, and none may be there."""
+    if SELECT.match(text) and not _is_path(text):
+        from ambidex.data.select import named_files
+
+        return named_files(text)
+    path = Path(text).expanduser()
+    if path.is_dir():
+        try:
+            return _inside(path)
+        except DataError:
+            return []
+    if not path.exists() and glob.has_magic(text):
+        found = glob.iglob(str(path), recursive=True)  # noqa: PTH207  # an absolute pattern
+        return sorted(Path(p) for p in found if Path(p).is_file())
+    return [path] if path.is_file() else []
 
 
 def _is_path(text: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +15,7 @@ from ambidex.data import fingerprint
 from ambidex.data.customers import customer_table
 from ambidex.data.orders import customers_at
 from ambidex.data.read import read
+from ambidex.data.sql import literal
 from ambidex.data.table import Table
 from ambidex.errors import DataError, did_you_mean
 from ambidex.records import DataManifest, Recipe
@@ -98,6 +101,8 @@ def load(
     named = usable.select([name for name in used if name in usable.columns])
     hashes = fingerprint.row_hashes(named)
     manifest = fingerprint.manifest(named, base=folder, parent=parent)
+    if data is None and recipe.data.lstrip().upper().startswith("SELECT"):
+        manifest = replace(manifest, source=recipe.data)  # as ambidex.toml names it, wherever the folder lies
     if recipe.prepare is not None:
         manifest = replace(manifest, files=fingerprint.manifest(source, base=folder).files)
     return Material(
@@ -138,8 +143,16 @@ def scorable(source: Table, recipe: Recipe, *, now: datetime | None = None) -> T
 
 
 def resolve(source: str, folder: Path) -> str:
-    """A relative source as a path from here."""
-    if source.lstrip().upper().startswith("SELECT") or "://" in source:
+    """A relative source as a path from here; in a SELECT, each name in single quotes that lies in the workspace."""
+    if source.lstrip().upper().startswith("SELECT"):
+
+        def placed(match: re.Match[str]) -> str:
+            inside = folder / match[1].replace("''", "'")
+            there = inside.exists() or (glob.has_magic(match[1]) and any(glob.iglob(str(inside))))  # noqa: PTH207
+            return literal(str(inside)) if there else match[0]
+
+        return re.sub(r"'((?:[^']|'')+)'", placed, source)
+    if "://" in source:
         return source
     return str(folder / source)
 

@@ -11,7 +11,7 @@ from ambidex.delivery import material as rows
 from ambidex.delivery.gates import judge as judge_gates
 from ambidex.errors import DataError, Refused
 from ambidex.journal import stale
-from ambidex.ports import Place
+from ambidex.ports import Fence, Place
 from ambidex.records import Event, Judgement, ModelState, Recipe, VersionRecord
 from ambidex.settings import GateSettings, ModelSettings, duration
 
@@ -140,7 +140,9 @@ def fresh(place: Place, judgement: Judgement, state: ModelState, newest_data: st
     return why is None and judgement.config == gates.hash and judgement.data == newest_data
 
 
-def promote(place: Place, name: str, number: int, *, to: str, dry_run: bool = False) -> tuple[Judgement, Event | None]:
+def promote(
+    place: Place, name: str, number: int, *, to: str, dry_run: bool = False, fence: Fence | None = None
+) -> tuple[Judgement, Event | None]:
     """Move a pointer to a version whose gates passed, judged freshly if they are not fresh.
 
     Raises:
@@ -189,6 +191,7 @@ def promote(place: Place, name: str, number: int, *, to: str, dry_run: bool = Fa
         judgement=judgement,
         max_age_s=duration(place.settings.gates.max_age),
         because=_because(judgement),
+        fence=fence,
     )
     return judgement, event
 

@@ -24,7 +24,7 @@ from ambidex.edges.sql_check import check
 from ambidex.edges.sql_open import Database
 from ambidex.errors import InternalError, NotFound, Refused, UsageError, did_you_mean
 from ambidex.journal import GUARDED, answer_key, answer_of, apply, judgement_of, plain, stale, version_of
-from ambidex.ports import Clock, StepHook
+from ambidex.ports import Clock, Fence, StepHook
 from ambidex.records import NAME, POINTERS, Event, Judgement, ModelState, VersionRecord, canonical, check_name, digest
 
 __all__ = ["SqlStore"]
@@ -83,7 +83,15 @@ class SqlStore:
             return self._append(connection, verb, model, version, body, by)
 
     def register(
-        self, *, model: str, digest: str, data: str, code: str, key: str, summary: Mapping[str, Any]
+        self,
+        *,
+        model: str,
+        digest: str,
+        data: str,
+        code: str,
+        key: str,
+        summary: Mapping[str, Any],
+        fence: Fence | None = None,
     ) -> VersionRecord:
         """The next version of a model, which becomes its candidate.
 
@@ -94,9 +102,14 @@ class SqlStore:
             code: Hash of recipe and code.
             key: Idempotency key of the run: the same key and digest give the version that is there.
             summary: A few figures for listings.
+            fence: The lease under which this was made; an older token than its newest registers nothing.
+
+        Raises:
+            Refused: ``check.fenced``.
         """
         check_name(model)
         with self._writing() as connection:
+            _must_hold(connection, fence)
             there = connection.execute(
                 select(t.versions.c.record)
                 .where(t.versions.c.model == model, t.versions.c.key == key, t.versions.c.digest == digest)
@@ -148,6 +161,7 @@ class SqlStore:
         max_age_s: float,
         because: str,
         pause: str | None = None,
+        fence: Fence | None = None,
     ) -> Event:
         """Move a pointer, if nothing that the caller looked at has changed since.
 
@@ -165,14 +179,17 @@ class SqlStore:
             max_age_s: How old the judgement may be, seconds.
             because: Why, for the log.
             pause: Pause retraining with this reason, in the same transaction.
+            fence: The lease under which this was decided; an older token than its newest moves nothing.
 
         Raises:
-            Refused: ``check.moved``, ``check.gate`` or ``check.no-previous``; nothing has changed then.
+            Refused: ``check.fenced``, ``check.moved``, ``check.gate`` or ``check.no-previous``; nothing has
+                changed then.
             NotFound: ``data.no-model``, ``data.no-version``.
         """
         if verb not in ("promote", "rollback") or to not in POINTERS or to == "previous":
             raise InternalError("internal.bug", f"a move is no {verb!r} to {to!r}")
         with self._writing() as connection:
+            _must_hold(connection, fence)
             state = self._known(connection, model)
             if state.revision != expected_revision:
                 raise _moved(f"{model} changed while this ran", f"revision {state.revision}", state)
@@ -559,6 +576,22 @@ def _moved(message: str, found: str, state: ModelState) -> Refused:
         do="run it again",
         data={"model": state.name, "revision": state.revision, "live": state.live},
     )
+
+
+def _must_hold(connection: Connection, fence: Fence | None) -> None:
+    """A holder that slept through the end of its lease must not act on what it saw before."""
+    if fence is None:
+        return
+    name, token = fence
+    newest = connection.execute(select(t.leases.c.token).where(t.leases.c.name == name)).scalar()
+    if newest != token:
+        raise Refused(
+            "check.fenced",
+            "this run took longer than its lease, and another one has taken over",
+            where=name,
+            found=f"token {token}, and {newest} is the newest",
+            do="nothing: the other run finishes the step",
+        )
 
 
 def _user() -> str:
