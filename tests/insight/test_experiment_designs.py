@@ -187,7 +187,8 @@ def test_a_covariate_that_the_treatment_moved_is_told() -> None:
     )
     balance = check(answer, "balance")
     assert not balance.passed and balance.value is not None and balance.value < 0.01
-    assert "measured after the start" in said(answer, "balance") and answer.strength != "strong" and answer.passed
+    assert "measured after the start" in said(answer, "balance") and not answer.passed
+    assert answer.recommendation.verdict == "cannot-answer" and "--covariate" not in answer.next[0]
 
 
 def test_balance_holds_for_whole_clusters_of_different_kinds() -> None:
@@ -455,3 +456,50 @@ def test_the_public_verb_takes_every_option() -> None:
     assert answer.passed and {"novelty", "srm", "unit", "looks"} <= {c.name for c in answer.checks}
     clustered = ambidex.experiment(villages(50), group="arm", metric="y", cluster="village", anytime=True)
     assert clustered.verdicts[0].outcome == "open" and clustered.verdicts[0].claim.looks == "anytime"
+
+
+def test_what_an_interval_leans_on_is_said() -> None:
+    few = experiment(pa.table({"arm": [*"AAABB"], "y": [1.2, 2.1, 3.3, 9.1, 8.7]}), group="arm", metric="y")
+    assert "B has 2 units" in said(few, "few-units") and few.strength != "strong"
+    arm = ["A", "B"] * 200
+    flat = pa.table({"arm": arm, "y": [5.0 * (i % 8 == 1) for i in range(400)]})
+    answer = experiment(flat, group="arm", metric="y")
+    assert "for all 200 units of A" in said(answer, "constant-arm") and answer.strength != "strong"
+    ties = pa.table({"arm": arm, "y": [(i // 2) % 3 for i in range(400)]})
+    answer = experiment(ties, group="arm", metric="y:q50")
+    assert (the(answer).low, the(answer).high) == (0, 0)
+    assert "no width" in said(answer, "ties")
+    assert "ties" not in {c.code for c in experiment(shop(), group="arm", metric="spend:q50").cautions}
+
+
+def test_few_deals_of_clusters_are_the_reason_why_it_stays_open() -> None:
+    answer = experiment(villages(6, effect=3), group="arm", metric="y", cluster="village")
+    assert answer.verdicts[0].outcome == "open" and answer.verdicts[0].needed is None
+    assert "too few ways" in said(answer, "clusters") and "6 clusters" in answer.recommendation.text
+
+
+def test_a_guardrail_that_watches_the_other_side_is_told() -> None:
+    arm, n = ["A", "B"] * 1000, 2000
+    buy, back = [int(i % 10 < 2 + (i % 2)) for i in range(n)], [i % 2 * (i % 3 == 0) for i in range(n)]
+    table = pa.table({"arm": arm, "buy": buy, "back": back})
+    wrong = experiment(table, group="arm", metric="buy:share", guardrail="back:share:-0.01")
+    assert "watches for a fall only" in said(wrong, "guardrail-side") and "as 0.01" in said(wrong, "guardrail-side")
+    right = experiment(table, group="arm", metric="buy:share", guardrail="back:share:0.01")
+    assert not said(right, "guardrail-side")
+
+
+def test_a_lift_too_small_to_show_is_not_shown_as_nothing() -> None:
+    rng = np.random.default_rng(0)
+    y = 1e9 + rng.normal(0, 1, 400) + 0.5 * (np.arange(400) % 2)
+    answer = experiment(pa.table({"arm": ["A", "B"] * 200, "y": y}), group="arm", metric="y")
+    assert "0.0%" not in " ".join(f.title for f in answer.findings)
+
+
+def test_a_stopped_answer_names_the_command_that_may_answer() -> None:
+    rng = np.random.default_rng(1)
+    user = np.repeat(np.arange(300), rng.integers(1, 9, 300))
+    table = pa.table(
+        {"user_id": [f"u{u}" for u in user], "arm": np.where(user < 100, "A", "B"), "y": rng.random(len(user))}
+    )
+    answer = experiment(table, group="arm", metric="y")
+    assert not answer.passed and answer.next[0].endswith("--unit user_id")

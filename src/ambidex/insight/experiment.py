@@ -12,19 +12,21 @@ from dataclasses import replace
 from typing import Any
 
 from ambidex.data.read import read
-from ambidex.data.record import record
+from ambidex.data.record import command_line, record
+from ambidex.data.table import Table
 from ambidex.insight.experiment_advice import advise, advise_stop, lead_of
 from ambidex.insight.experiment_checks import parse_shares, pick_control
 from ambidex.insight.experiment_clusters import find_clusters, inside
 from ambidex.insight.experiment_compare import SEED, Family, compare, judge, with_outliers_capped
 from ambidex.insight.experiment_data import Assignment, Reading, assign, read_metrics
-from ambidex.insight.experiment_design import cautions_of, check_design, is_firm
+from ambidex.insight.experiment_design import cautions_of, check_design, guard_cautions, is_firm
 from ambidex.insight.experiment_groups import effects_by_group
 from ambidex.insight.experiment_looks import Look, schedule_of
 from ambidex.insight.experiment_metrics import Guardrail
 from ambidex.insight.experiment_novelty import effect_by_age
-from ambidex.insight.experiment_options import read_options
+from ambidex.insight.experiment_options import Options, read_options
 from ambidex.insight.experiment_page import arm_intervals, arms_table, method_of, tiles_of, unknowns_of
+from ambidex.insight.experiment_repeats import find_repeats
 from ambidex.insight.experiment_words import (
     Comparison,
     Style,
@@ -34,7 +36,7 @@ from ambidex.insight.experiment_words import (
     secondary_findings,
 )
 from ambidex.insight.plan_file import Plan
-from ambidex.report.answer import Answer, Caution, Finding, Strength
+from ambidex.report.answer import Answer, Caution, Check, Finding, Strength
 from ambidex.report.words import listing
 from ambidex.stats.claim import decide
 
@@ -145,7 +147,7 @@ def experiment(
     guarded = _guard(asked.guards, readings, who, settings)
     extremes, beside = with_outliers_capped(comparisons, who, settings)
     cautions += cautions_of(comparisons, who, picked, asked, list(readings.values()), source.cautions)
-    cautions += extremes
+    cautions += [*extremes, *guard_cautions(guarded)]
     groups = effects_by_group(source, asked, primary, comparisons, settings)
     cautions += groups.cautions
     aged = effect_by_age(source, asked, comparisons, who, settings)
@@ -202,12 +204,24 @@ def experiment(
             **record(source, verb="experiment", options=asked.recorded() | told, seed=SEED if seeded else None),
             **schedule.to_record(plan),
         },
-        next=("ambidex report answer/N",),
+        next=(*(_instead(source, asked, who, checks) if stopped else ()), "ambidex report answer/N"),
         extra={
             "control": base,
             "arms": [{"label": a, "units": n} for a, n in zip(who.labels, who.counts, strict=True)],
         },
     )
+
+
+def _instead(source: Table, asked: Options, who: Assignment, checks: Sequence[Check]) -> tuple[str, ...]:
+    """The command that may answer where this one cannot, or that helps to find out why."""
+    failed = {c.name for c in checks if not c.passed}
+    given = {k: v for k, v in asked.recorded().items() if v not in (None, False, [], ()) and k != "alpha"}
+    repeats = find_repeats(source, who, asked.used) if "unit" in failed and asked.unit is None else None
+    if repeats is not None:
+        return (command_line(source, "experiment", given | {"unit": repeats[0]}),)
+    if failed == {"balance"}:
+        return (command_line(source, "experiment", {k: v for k, v in given.items() if k != "covariate"}),)
+    return (command_line(source, "profile", {}),)
 
 
 def _guard(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ambidex.insight.experiment_words import Comparison, Style, sentence
 from ambidex.report.answer import Check, Recommendation
-from ambidex.report.words import listing
+from ambidex.report.words import listing, plural
 
 __all__ = ["advise", "advise_stop", "lead_of"]
 
@@ -60,6 +60,12 @@ _STOPS: dict[str, tuple[str, str, tuple[str, str, str, str]]] = {
         "the outcome is missing in one arm more than in another",
         "Find out who lacks an outcome and why. Those who are left are no longer alike in the arms.",
         ("Find the missing outcomes", "whoever collects the outcome", "days", "arms that can be compared"),
+    ),
+    "balance": (
+        "the arms differ in what was to be known before the start",
+        "Find out whether these columns were measured before the start. If not, leave them out of --covariate; if so, "
+        "the arms were not dealt by lot, and the test is to be repeated.",
+        ("Check when each covariate was measured", "whoever built the table", "hours", "arms that can be compared"),
     ),
     "copies": (
         "the rows are copies",
@@ -185,6 +191,8 @@ def _needed(waiting: Sequence[Comparison]) -> str:
     out = ""
     if not math.isfinite(c.difference.high - c.difference.low):
         why = c.difference.method if "too few" in c.difference.method else "too few units, or none that differ"
+        if c.clusters and "too few" not in c.difference.method:
+            why = f"{plural(c.clusters, 'cluster')} can be dealt to the arms in too few ways, or do not differ"
         return f" There is no interval to judge by: {why}."
     if c.more:
         out = f" About {c.more} would tell, if the difference is what it looks like now"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -38,6 +39,9 @@ counting them where they were assigned, is then no small correction."""
 LOST = 0.05
 """Difference between arms in the share of missing outcomes that stops a verdict, if chance does not make it. What
 Works Clearinghouse (2022), Standards Handbook 5.0: about the cautious boundary of differential attrition."""
+UNLIKE = 0.1
+"""Difference of a covariate between arms, in standard deviations, that stops a verdict if chance does not make it.
+Austin (2009), Statistics in Medicine 28: the usual boundary of negligible imbalance."""
 CONTROLS = ("control", "baseline", "placebo", "a", "0", "false", "none", "no", "off")
 
 
@@ -289,7 +293,7 @@ def check_balance(
     if not columns or not reading.moments:
         return None, []
     place = who.labels.index(control)
-    pairs, p = [], []
+    pairs, p, gaps = [], [], []
     whole = clusters is not None and clusters.whole and source is not None
     for column in columns:
         if whole and clusters is not None and source is not None:
@@ -301,6 +305,8 @@ def check_balance(
             if i != place and e.p_value is not None:
                 pairs.append((column, arm))
                 p.append(e.p_value)
+                spread = [m.variance(column) for m in (reading.moments[i], reading.moments[place])]
+                gaps.append(abs(e.value) / math.sqrt(sum(spread) / 2) if sum(spread) > 0 else 0.0)
     if not p:
         return None, []
     adjusted = holm(p)
@@ -314,7 +320,8 @@ def check_balance(
         f"{text[0].upper()}{text[1:]}. Either the assignment was not random, or these columns were measured after the "
         f"start: a covariate that the treatment can change hides part of its effect.",
     )
-    return Check("balance", False, least, LOOK, caution.text), [caution]
+    stop = any(q < STOP and gap >= UNLIKE for q, gap in zip(adjusted, gaps, strict=True))
+    return Check("balance", False, least, LOOK, caution.text, decides=stop), [caution]
 
 
 def _by_cluster(source: Table, names: Sequence[str], who: Assignment, clusters: Clusters, column: str) -> list[Level]:

@@ -24,11 +24,14 @@ from ambidex.report.answer import Caution, Check
 from ambidex.report.words import count, listing
 from ambidex.stats.compare import difference
 
-__all__ = ["cautions_of", "check_design", "is_firm"]
+__all__ = ["cautions_of", "check_design", "guard_cautions", "is_firm"]
 
+FEW_UNITS = 10
+"""Units in an arm below which a mean's interval leans on the shape of the values."""
+FEW_CLUSTERS = 6
 TEMPERING = (
     "srm", "unit", "two-arms", "outliers", "small-cells", "exposure", "balance", "copies", "clusters", "novelty",
-    "assigned-by",
+    "assigned-by", "few-units", "constant-arm", "ties",
 )  # fmt: skip
 """Cautions under which no evidence is called strong."""
 
@@ -105,6 +108,7 @@ def cautions_of(
     out = [Caution(code, text) for code, text in read_cautions]
     if picked:
         out.append(Caution("control", picked))
+    out += _thin(comparisons, asked)
     small = list(dict.fromkeys(c.reading.metric.label for c in comparisons if "Fisher" in c.difference.method))
     if small:
         out.append(
@@ -133,6 +137,60 @@ def cautions_of(
             )
     trials = [c for c in comparisons if c.reading.metric.kind == "trials" and asked.unit is None]
     out += [_trials(c, who.labels, asked) for c in trials]
+    return out
+
+
+def _thin(comparisons: Sequence[Comparison], asked: Options) -> list[Caution]:
+    """Intervals that rest on little: few units, an arm in which nothing varies, ties, few deals of clusters."""
+    few: dict[str, str] = {}
+    flat: dict[str, str] = {}
+    tied: dict[str, str] = {}
+    dealt: dict[str, str] = {}
+    for c in comparisons:
+        kind, e, label = c.reading.metric.kind, c.difference, c.reading.metric.label
+        sides = ((c.arm, c.candidate), (c.control, c.baseline))
+        finite = math.isfinite(e.low) and math.isfinite(e.high)
+        if kind == "quantile" and finite and e.low == e.high:
+            tied.setdefault(label, f"`{label}`: so many units share one value that the interval has no width. A "
+                f"quantile moves in steps here and cannot show a small shift; compare `{c.reading.metric.column}` "
+                "as a mean.")  # fmt: skip
+        if asked.cluster is None and kind not in ("quantile", "trials") and e.unit != "share":
+            least = min(sides, key=lambda s: s[1].n)
+            if least[1].n < FEW_UNITS:
+                few.setdefault(label, f"{label}: {least[0]} has {count(least[1].n)} units. So few bear an interval "
+                    "only if the values are spread like a normal curve.")  # fmt: skip
+        if kind in ("mean", "share", "count"):
+            same = [s for s in sides if s[1].n > 1 and (s[1].se == 0 or (kind == "share" and s[1].value in (0, 1)))]
+            if len(same) == 1 and same[0][1].n >= FEW_UNITS:
+                arm, level = same[0]
+                flat.setdefault(label, f"{label} is {level.value:g} for all {count(level.n)} units of {arm}. If it "
+                    f"was not recorded there, nothing can be compared.")  # fmt: skip
+        if asked.cluster is not None and c.clusters and c.clusters >= FEW_CLUSTERS and not finite:
+            dealt.setdefault("", f"{count(c.clusters)} clusters of `{asked.cluster}` can be dealt to the arms in too "
+                "few ways for a p-value below alpha, or they do not differ. The verdict stays open.")  # fmt: skip
+    named = (("few-units", few), ("constant-arm", flat), ("ties", tied), ("clusters", dealt))
+    return [Caution(code, text) for code, found in named for text in found.values()]
+
+
+def guard_cautions(guarded: Sequence[Comparison]) -> list[Caution]:
+    """Guardrails that watch one side while the metric moved clearly, and far, to the other."""
+    out = []
+    for c in guarded:
+        e, claim = c.difference, c.verdict.claim
+        bound = abs(claim.margin)
+        falls = claim.relation == "above"
+        if (e.low > bound) if falls else (e.high < -bound):
+            label, style = c.reading.metric.label, Style.of(c.reading, e)
+            moved, watched, harm = ("rose", "fall", "rise") if falls else ("fell", "rise", "fall")
+            margin = bound if falls else -bound
+            out.append(
+                Caution(
+                    "guardrail-side",
+                    f"{label} {moved} with {c.arm} ({style.delta(e.value)}, {style.range(e.low, e.high)}), and its "
+                    f"guardrail watches for a {watched} only. If a {harm} is the harm here, write its margin as "
+                    f"{margin:g}.",
+                )
+            )
     return out
 
 

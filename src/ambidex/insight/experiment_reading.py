@@ -122,6 +122,7 @@ def check_denominators(table: Table, metric: Metric, who: Assignment, totals: Se
                 "data.zero-denominator",
                 f"`{metric.per}` adds up to 0 in arm {label}",
                 where=f"{table.name}, column {metric.per}",
+                found=", ".join(f"{a} {t:,.6g}" for a, t in zip(who.labels, totals, strict=True)),
                 do="name another denominator",
             )
 

@@ -181,6 +181,8 @@ def lift_words(c: Comparison) -> str:
     lift, label = c.lift, c.reading.metric.label
     digits = 0 if lift.high - lift.low > 0.2 else 1
     value, low, high = (percent(x, digits) for x in (lift.value, lift.low, lift.high))
+    if low == high:
+        return ""  # finer than a tenth of a percent, or no width at all: the absolute difference tells it
     if c.verdict.outcome == "open":
         return f"In relative terms, {label} with {c.arm} may differ by {low} to {high}"
     way = "higher" if lift.value > 0 else "lower"

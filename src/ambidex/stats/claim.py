@@ -219,6 +219,7 @@ def _by_bounds(claim: Claim, estimate: Estimate) -> Verdict:
     because = f"{_number(e.value)} ({_number(e.low)} to {_number(e.high)}, {100 * e.level:.4g}% interval)"
     needed = _needed(claim, e) if outcome == "open" else None
     if math.isinf(e.low) and math.isinf(e.high):
+        needed = None  # more units alone do not bring an interval: clusters, placebos or events are what lacks
         because = f"{_number(e.value)}, but too few units, or none that differ, to tell how far off it may be"
     elif outcome == "open":
         because += f" reaches across {_margin(claim)}"
