@@ -115,6 +115,7 @@ def test_one_unit_treated() -> None:
 def test_few_untreated_units_leave_it_open() -> None:
     answer = campaign(shops(units=6), **PANEL, start="2024-02-05", value=1.0, cost=1)
     assert answer.verdicts[0].outcome == "open" and "few-units" in [c.code for c in answer.cautions]
+    assert answer.verdicts[0].needed is None and answer.to_dict().get("p_loss") is None
     assert answer.extra["p_loss"] is None or 0 <= answer.extra["p_loss"] <= 1
 
 

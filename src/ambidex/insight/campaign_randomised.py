@@ -190,15 +190,16 @@ def balance(ask: Ask, who: Assignment) -> tuple[list[Check], list[Caution]]:
     if not gross:
         return checks, []
     shown = listing([f"`{c}`" for c in gross[:4]] + (["…"] if len(gross) > 4 else []))
-    text = f"{shown} differ by more than half a standard deviation"
+    text = f"{shown} {'differs' if len(gross) == 1 else 'differ'} by more than half a standard deviation"
     checks.append(
         Check("balance others", False, float(len(gross)), float(MOST_GROSS), text, decides=len(gross) > MOST_GROSS)
     )
     return checks, [
         Caution(
             "balance",
-            f"{shown} differ grossly between the arms. If they were known before the campaign, nobody drew lots: "
-            "use --observational with --covariate for each. If they are outcomes too, leave them out with a SELECT.",
+            f"{shown} {'differs' if len(gross) == 1 else 'differ'} grossly between the arms. What was known before the "
+            "campaign says then that nobody drew lots: use --observational with --covariate for each. What is an "
+            "outcome too is to be left out with a SELECT.",
         )
     ]
 

@@ -226,8 +226,8 @@ def _inputs(ask: Ask, measured: Measured) -> tuple[dict[str, npt.NDArray[Any]], 
     return columns, [
         Caution(
             "inputs",
-            f"No --covariate was named: {shown} were taken as known before the campaign, since the arms do not differ "
-            "in them.",
+            f"No --covariate was named: {shown} {'was' if len(columns) == 1 else 'were'} taken as known before the "
+            "campaign, since the arms do not differ there.",
         )
     ]
 

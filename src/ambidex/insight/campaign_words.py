@@ -136,7 +136,9 @@ def advise(paid: Sequence[Paid], lead: Paid, ask: Ask, design: Design) -> tuple[
             text = f"Do not repeat {name}: no cost would make it pay.{tail}"
         return opened(headline), Recommendation("do-not-act", text), ((f"Stop {name}", "campaign owner", "none", ""),)
     more = roughly(lead.pays.needed)
-    text = f"Do not decide on this yet: profit may be {span(m.profit.low, m.profit.high, signed)}."
+    text = "Do not decide on this yet: there is no interval to judge the profit by."
+    if math.isfinite(m.profit.low) and math.isfinite(m.profit.high):
+        text = f"Do not decide on this yet: profit may be {span(m.profit.low, m.profit.high, signed)}."
     if more:
         text += f" About {more} more units would tell, if the truth is as seen."
     action = (

@@ -122,6 +122,8 @@ def _chance_below(profit: float, effect: Estimate, slope: float) -> float | None
     law = _law(effect, slope)
     if law is None or not effect.se or not math.isfinite(effect.se) or slope == 0:
         return None
+    if not math.isfinite(effect.low) and not math.isfinite(effect.high):
+        return None  # too few placebos for an interval: a chance would claim what the interval does not
     t = profit / (slope * effect.se)
     two_sided = laws.student_p(t, law.args[0]) if law.name == "student" else laws.normal_p(t)
     return two_sided / 2 if t > 0 else 1 - two_sided / 2
