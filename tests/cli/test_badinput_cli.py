@@ -125,7 +125,7 @@ def workspace(tmp_path_factory):
     (folder / "data-shuffled.csv").write_text(csv(COLUMNS, rows(5000, seed=2, shuffled=True)))
     (folder / "t.csv").write_text(csv(COLUMNS, rows()))
     for line in (
-        "ambidex drivers data/t.csv --target churned --positive 1",
+        "ambidex drivers data/t.csv --target churned --positive 1 --keep age --keep plan",
         "ambidex package answer/1 --name churn",
         "ambidex promote churn@1 --to live",
         "ambidex train churn --data data-shuffled.csv",

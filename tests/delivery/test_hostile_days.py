@@ -40,7 +40,7 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     w = tmp_path_factory.mktemp("days") / "w"
     amb.init(w)
     write(w / "data" / "a.csv", rows(800, 1))
-    amb.package(amb.drivers(w / "data", target="y", positive="yes", at=w), name="m", at=w)
+    amb.package(amb.drivers(w / "data", target="y", positive="yes", keep=["x"], at=w), name="m", at=w)
     amb.promote("m@1", to="live", at=w)
     open_workspace(w).store.close()  # type: ignore[attr-defined]
     return w
@@ -242,7 +242,7 @@ def test_a_horizon_that_was_declared_holds_from_the_first_package(w: Path) -> No
     toml = w / "ambidex.toml"
     declared = '\n[models.t]\ndata = "dated.csv"\ntarget = "y"\npositive = "yes"\ntime = "day"\nhorizon = "30d"\n'
     toml.write_text(toml.read_text() + declared)
-    amb.package(amb.drivers(w / "dated.csv", target="y", positive="yes", time="day", at=w), name="t", at=w)
+    amb.package(amb.drivers(w / "dated.csv", target="y", positive="yes", time="day", keep=["x"], at=w), name="t", at=w)
     assert 300 < amb.models("show", "t@1", at=w).data["evaluation"]["immature"] < 450
 
 

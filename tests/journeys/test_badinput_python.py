@@ -130,7 +130,7 @@ def test_twenty_threads_register_one_name(here: Path) -> None:
 def test_the_road_from_a_dataframe(here: Path) -> None:
     """A dataframe asked inside a workspace is kept, so that its model can be trained again."""
     df = frame(3000)
-    answer = amb.drivers(df, target="churned")
+    answer = amb.drivers(df, target="churned", keep=["age"])
     assert answer.name == "answer/1"
     assert type(answer.to_frame()).__module__.startswith("pandas")
     made = amb.package(answer, name="churn")
@@ -154,7 +154,7 @@ def test_outside_a_workspace_nothing_is_written(tmp_path: Path, monkeypatch: pyt
 
 
 def test_package_takes_what_prototype_gives(here: Path) -> None:
-    answer = amb.drivers(frame(400), target="churned")
+    answer = amb.drivers(frame(400), target="churned", keep=["age"])
     assert repr(answer) == f"<answer/1 of drivers: {answer.headline}>"
     made = amb.package(answer.prototype(), name="churn")
     assert made.equal == made.of
@@ -166,7 +166,7 @@ def test_package_takes_what_prototype_gives(here: Path) -> None:
 
 
 def test_a_dry_run_names_the_command_that_does_it(here: Path) -> None:
-    amb.package(amb.drivers(frame(400), target="churned"), name="churn")
+    amb.package(amb.drivers(frame(400), target="churned", keep=["age"]), name="churn")
     amb.promote("churn@1", to="live")
     amb.train("churn")
     amb.promote("churn@2", to="live")
