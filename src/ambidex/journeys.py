@@ -277,6 +277,10 @@ def package(
     positive: str | None = None,
     key: str | None = None,
     time: str | None = None,
+    run: bool = False,
+    allow_shell: bool = False,
+    cwd: str | Path | None = None,
+    python: str | None = None,
     at: At = None,
 ) -> Result:
     """A Python package with tests, a recipe and a sealed version, proven to predict the same as its source.
@@ -286,7 +290,19 @@ def package(
         name: The model's name.
         table: Labelled rows, for an estimator or a file: they show what it takes, and it is judged on them.
         target: Outcome column of ``table``; so ``positive``, ``key`` (names a row's unit) and ``time``.
+        run: Let the cells of a notebook run, in a child; without it they are only read.
+        allow_shell: Let them start programs.
+        cwd: Where a notebook's relative paths start; its own folder by default.
+        python: The interpreter that it runs in; ours by default.
     """
+    from ambidex.delivery.notebook.verb import is_notebook, package_notebook
+
+    if is_notebook(source):
+        from ambidex.records import check_name
+
+        return package_notebook(
+            open_workspace(at), source, name=check_name(name), run=run, allow_shell=allow_shell, cwd=cwd, python=python
+        )
     from ambidex.edges.foreign import is_foreign
 
     if is_foreign(source):

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -220,7 +220,8 @@ def _tried(
     columns = child.do(f"answer = child.profile({main!r})")
     key = ran["tables"][main]["index"]
     target = child.do(f"answer = child.target({main!r}, {_label_names(needed, product)!r})")
-    document, state, pickled = _state_files(saved)
+    labelled = Path(target["file"]).read_bytes() if target is not None and "file" in target else None
+    _, state, pickled = _state_files(saved)
     shared = sorted(n for n in found.helpers)
     training = training_source(
         needed, seen, notebook=book.path.name, shared=shared,
@@ -255,7 +256,8 @@ def _tried(
         target=target, seen=seen, left=ran["left"], cells=sorted({s.cell for s in needed}), page=None, inference=found,
         golden=golden, pickled=pickled, tables=ran["tables"],
         others={"columns": columns, "inputs": inputs, "proof": proof, "method": method, "threshold": threshold,
-                "constants": constants, "state": sorted(saved["state"])},
+                "constants": constants, "state": sorted(saved["state"]), "labelled": labelled,
+                "calls": [(m, a, next((s.source for s in all_steps if s.place == p), "")) for m, a, p in product.calls]},
     )  # fmt: skip
 
 
@@ -329,9 +331,9 @@ def _label_names(needed: Sequence[Step], product: Product) -> list[str]:
     for step in reversed(needed):
         for method, call in calls_of(step.node):
             if method == "fit" and len(call.args) > 1:
-                found += [n.id for n in ast.walk(call.args[1]) if isinstance(n, ast.Name)]
+                found.append(ast.unparse(call.args[1]))
     bound = {n for s in needed for n in s.defines}
-    return list(dict.fromkeys([*[f for f in found if f in bound], *[n for n in ("y", "target", "labels", "label") if n in bound]]))
+    return list(dict.fromkeys([*found, *[n for n in ("y", "target", "labels", "label") if n in bound]]))
 
 
 def _rows(columns: Mapping[str, Sequence[Any]], inputs: Sequence[str]) -> list[dict[str, Any]]:
@@ -547,13 +549,12 @@ def _page(
     book: Notebook, needed: list[Step], product: Product, made: Converted, **options: Any
 ) -> Mapping[str, Any] | None:
     """What the needed cells give in the order of the page."""
-    cells = {s.cell for s in needed}
-    ordered = sorted(needed, key=lambda s: (s.cell, s.place))
-    if [s.place for s in ordered] == [s.place for s in needed]:
+    again = steps_of(book, [c for c in book.code_cells if c.count is not None or book.script])
+    page_steps = needed_steps(again, replace(product, calls=tuple(
+        (m, a, next((s.place for s in again if s.source == needed_at), len(again)))
+        for m, a, needed_at in made.others["calls"])))
+    if [(s.cell, s.source) for s in page_steps] == [(s.cell, s.source) for s in needed]:
         return None
-    again = steps_of(book, [c for c in book.code_cells if c.index in cells])
-    keep = {(s.cell, s.source) for s in needed}
-    page_steps = [s for s in again if (s.cell, s.source) in keep]
     child = Child(options["cwd"], python=options["python"], shell=options["shell"], seconds=options["seconds"], memory=options["memory"])
     try:
         child.run([_coded(s) for s in page_steps])

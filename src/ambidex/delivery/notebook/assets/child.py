@@ -187,8 +187,15 @@ class Child:
         import pandas as pd
 
         table = self.frozen.tables[site][1]
+        arrays = []
         for name in names:
-            y = self.space.__dict__.get(name)
+            try:
+                y = eval(name, self.space.__dict__)
+            except Exception:
+                continue
+            if isinstance(y, np.ndarray) and y.ndim == 1:
+                arrays.append(y)
+                continue
             if not isinstance(y, pd.Series) or not self.frozen.row_like(y) or not table.index.is_unique or y.nunique() < 2:
                 continue
             values = y.astype(float) if y.dtype.kind in "biuf" else y
@@ -202,11 +209,26 @@ class Child:
                         positive = None
                         if y.nunique() == 2:
                             high = values.max() if values.dtype.kind == "f" else sorted(values.unique())[-1]
-                            positive = column[values == high].iloc[0]
-                        return {"name": name, "column": str(c), "positive": None if positive is None else str(positive),
-                                "levels": [str(v) for v in column.unique().tolist()], "task": "binary" if positive is not None else "regression"}
+                            positive = str(column[values == high].iloc[0])
+                        task = "binary" if positive is not None else "regression"
+                        levels = [str(v) for v in column.unique().tolist()]
+                        return {"name": name, "column": str(c), "positive": positive, "levels": levels, "task": task}
                 elif column.dtype.kind in "iuf" and np.allclose(column, values, equal_nan=True):
                     return {"name": name, "column": str(c), "positive": None, "levels": [], "task": "regression"}
+            if close and set(y.unique()) <= set(table[close[0]].unique()):  # the index was made anew: told by name
+                return {"name": name, "column": close[0], "positive": None, "levels": [], "task": "regression"}
+        frames = [f for f in self.space.__dict__.values() if isinstance(f, pd.DataFrame) and self.frozen.row_like(f)]
+        for y in arrays:
+            for frame in frames:
+                for c in frame.columns:
+                    fits = len(frame) == len(y) and frame[c].dtype.kind in "iuf" and table.index.is_unique
+                    if fits and c not in table.columns and np.array_equal(frame[c].to_numpy(), y):
+                        file = os.path.join(self.job["scratch"], "labelled.parquet")
+                        made = table.loc[frame.index].copy()
+                        made[c] = y
+                        made.to_parquet(file, index=False)
+                        return {"name": str(c), "column": str(c), "positive": None, "levels": [], "task": "regression",
+                                "file": file}
         return None
 
     def do(self, code):

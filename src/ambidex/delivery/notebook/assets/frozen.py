@@ -78,7 +78,7 @@ class Frozen:
     def read(self, site: str, reader: Any, path: Any, *args: Any, **options: Any) -> Any:
         """Read a table, from where ``find`` says it lies."""
         made = reader(self.find(path), *args, **options)
-        self.tables[site] = (str(path), made)
+        self.tables[site] = (str(path), made.copy())  # the notebook may change its own in place
         return made
 
     def quantile_bands(self, site: str, x: Any, q: Any, labels: Any = None, *, at: Any = (), **options: Any) -> Any:
