@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any
 
 from ambidex.report.answer import Figure
@@ -206,9 +206,7 @@ def _plot(figure: Figure, points: Rows, width: float, narrow: bool, gutter: floa
         )
         bottom = 52.0
     if low < 0 < high:
-        ground.append(
-            layer([{"up": 0}], "rule", {**full, "y": y("up")}, color=COLOURS["reference"], strokeWidth=1)
-        )
+        ground.append(layer([{"up": 0}], "rule", {**full, "y": y("up")}, color=COLOURS["reference"], strokeWidth=1))
     if figure.reference is not None and (level := finite(figure.reference)) is not None:
         ground += _reference(figure, level, y, full, wide, (high - level) / (high - low) * height, said)
     return _Plot(ground, x, y, across, low, high, wide, height, (10.0, right, bottom, left))
@@ -303,7 +301,9 @@ def line_band(figure: Figure, width: float, narrow: bool) -> Drawn:
         *plot.ground,
         layer(bands, "area", band, opacity=0.17, interpolate=curve, line=False),
         layer(lines, "line", line, strokeWidth=2.2, interpolate=curve, strokeJoin="round"),
-        layer(dots, "point", {**line, "detail": {"field": "series", "type": "nominal"}}, filled=True, size=34, opacity=1),
+        layer(
+            dots, "point", {**line, "detail": {"field": "series", "type": "nominal"}}, filled=True, size=34, opacity=1
+        ),
         *_tips(tips, plot),
     ]
     return layers, plot.height, plot.margins
@@ -326,7 +326,7 @@ def _tips(tips: Rows, plot: _Plot) -> list[dict[str, Any]]:
         t["end"], t["y"] = plot.at(t["at"], t["value"])
         t["half"] = _LINE * len(t["lines"]) / 2
     order = sorted(tips, key=lambda t: t["y"])
-    for above, t in zip(order, order[1:], strict=False):
+    for above, t in pairwise(order):
         t["y"] = max(t["y"], above["y"] + above["half"] + t["half"] + 4)
     floor = plot.height + 8
     for t in reversed(order):
@@ -376,15 +376,17 @@ def scatter(figure: Figure, width: float, narrow: bool) -> Drawn:
     spots = [plot.at(p["at"], p["value"]) for p in points]
     taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in spots[:400]]
     wanted = [(p["label"], spot) for p, spot in zip(points, spots, strict=True) if p["label"]][:_MOST_LABELS]
+    tries = [(label, [spot]) for label, spot in wanted]
     if several:
-        firsts = {p["series"]: spot for p, spot in reversed(list(zip(points, spots, strict=True)))}
-        wanted = [(name, firsts[name]) for name in names if name] + wanted
+        # A series is named beside whichever of its points has room, the highest first.
+        own = {n: sorted((s for p, s in zip(points, spots, strict=True) if p["series"] == n), key=_high) for n in names}
+        tries = [(name, own[name][:60]) for name in names if name] + tries
     texts: Rows = []
     room = plot.wide * (0.6 if narrow else 0.4)
-    for label, (x, y) in wanted:
+    for label, at in tries:
         label = clip(label, room, 12)
         long = width_of(label, 12)
-        for left, middle in ((x + 8, y), (x - 8 - long, y), (x - long / 2, y - 14), (x - long / 2, y + 14)):
+        for left, middle in (s for x, y in at for s in _beside(x, y, long)):
             box = (left, middle - 7, left + long, middle + 7)
             inside = box[0] >= 0 and box[2] <= plot.wide + 10 and box[1] >= -6 and box[3] <= plot.height
             if inside and not any(_touch(box, other) for other in taken):
@@ -408,8 +410,19 @@ def scatter(figure: Figure, width: float, narrow: bool) -> Drawn:
     ]
     for t in texts:
         spot = {"x": {"value": t["left"]}, "y": plot.y("up"), "text": {"field": "text"}, "color": said}
-        layers.append(layer([kept([t], "up", "text", "ink")[0]], "text", spot, align="left", baseline="middle", fontSize=12))
+        layers.append(
+            layer([kept([t], "up", "text", "ink")[0]], "text", spot, align="left", baseline="middle", fontSize=12)
+        )
     return layers, plot.height, plot.margins
+
+
+def _high(spot: tuple[float, float]) -> float:
+    return spot[1]
+
+
+def _beside(x: float, y: float, long: float) -> tuple[tuple[float, float], ...]:
+    """Where a label may stand: left end and middle."""
+    return (x + 8, y), (x - 8 - long, y), (x - long / 2, y - 14), (x - long / 2, y + 14)
 
 
 def _touch(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:
@@ -453,10 +466,10 @@ def heatmap(figure: Figure, width: float, narrow: bool) -> Drawn:
         for i, lines in enumerate(labels)
         for k, line in enumerate(lines)
     ]
-    depth = {"field": "depth", "type": "quantitative", "scale": None, "legend": None}
+    deep = {"field": "depth", "type": "quantitative", "scale": None, "legend": None}
     rect = {"x": px("left"), "x2": {"field": "right"}, "y": px("top"), "y2": {"field": "foot"}, "color": painted()}
     layers = [
-        layer(boxes, "rect", {**rect, "fillOpacity": depth}, cornerRadius=2),
+        layer(boxes, "rect", {**rect, "fillOpacity": deep}, cornerRadius=2),
         written(texts, px("x"), align="center", fontSize=12),
         written(names, {"value": -12}, align="right"),
         written(heads, px("x"), align="center", fontSize=12),

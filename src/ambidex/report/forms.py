@@ -15,7 +15,6 @@ from ambidex.report.curves import heatmap, line_band, scatter
 from ambidex.report.ink import COLOURS, FONT, clip, width_of
 from ambidex.report.marks import alike, finite, tick_text, ticks, value_text
 from ambidex.report.parts import (
-    MOST_ROWS,
     Drawn,
     Rows,
     drawable,
@@ -33,7 +32,7 @@ from ambidex.report.parts import (
 from ambidex.report.pips import pips
 from ambidex.report.words import count
 
-__all__ = ["MOST_ROWS", "spec"]
+__all__ = ["spec"]
 
 _WIDE, _NARROW = 800, 340
 _GUTTER = 280  # widest label column beside the marks: 32 characters on one line
@@ -63,6 +62,7 @@ def spec(figure: Figure, *, narrow: bool = False, titled: bool = False) -> dict[
             "text": figure.title,
             "subtitle": figure.subtitle,
             "anchor": "start",
+            "frame": "group",
             "dx": -left,
             "offset": 16,
         }
@@ -189,10 +189,13 @@ def _dots(figure: Figure, width: float, narrow: bool) -> Drawn:
     room = width - size_room - 14 if narrow else left - 18
     height, labels = place(rows, room=room, narrow=narrow, mark=12, above=16)
     low, high = ends(rows, zero=False)
-    pad = (high - low) * 0.06
+    pad, lowest = (high - low) * 0.06, low
     low, high = low - pad, high + pad
     if figure.unit == "share" and rows:
-        low, high = max(low, 0.0), min(high, 1.0) if high > 1 >= max(r["value"] for r in rows) else high
+        low, high = (
+            max(low, 0.0) if lowest >= 0 else low,
+            min(high, 1.0) if high > 1 >= max(r["value"] for r in rows) else high,
+        )
     steps = ticks(low, high, 3 if narrow else 5)
 
     def x(field: str) -> dict[str, Any]:

@@ -20,7 +20,18 @@ ABSENT = "–"
 MOST_NUMBERS = 200
 _LONGEST = 300  # characters of a cell or a heading; the JSON keeps the rest
 _SAID_ONCE = ("Kind", "Other columns", "Level", "n", "Method")  # below the table, where all rows agree
-_HEADS = {"label": "", "left": "From", "right": "To", "n": "n", "value": "Value", "p_value": "p", "q_value": "q"}
+_HEADS = {
+    "label": "",
+    "x": "At",
+    "series": "",
+    "y": "",
+    "left": "From",
+    "right": "To",
+    "n": "n",
+    "value": "Value",
+    "p_value": "p",
+    "q_value": "q",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +89,24 @@ def numbers_grid(figure: Figure) -> Grid:
     rows = figure.rows[:MOST_NUMBERS]
     seen = list(dict.fromkeys(k for r in rows for k in r))
     ranged = any(r.get("low") is not None or r.get("high") is not None for r in rows)
-    judged = figure.form == "effect-bars" and "clear" in seen
-    rest = [k for k in seen if k not in ("label", "left", "right", "value", "low", "high", "clear")]
-    first = ["left", "right"] if figure.form == "histogram" else ["label"]
-    head = [_HEADS.get(k, _head(k)) for k in first] + [_value_head(figure)]
+    judged = figure.form in ("effect-bars", "line-band") and any(r.get("clear") is False for r in rows)
+    first = _first(figure, seen)
+    rest = [k for k in seen if k not in (*first, "value", "low", "high", "clear")]
+    names = {"x": figure.x_title[:1].upper() + figure.x_title[1:], "y": ""} if "x" in first else {}
+    head = [names.get(k) or _HEADS.get(k, _head(k)) for k in first] + [_value_head(figure)]
     head += ["Range"] * ranged + [_HEADS.get(k, _head(k)) for k in rest] + [""] * judged
-    left = [k == "label" for k in first] + [False] + [False] * ranged
+    left = [any(isinstance(r.get(k), str) for r in rows) for k in first] + [False] + [False] * ranged
     left += [any(isinstance(r.get(k), str) for r in rows) for k in rest] + [True] * judged
     finer = 1 if ranged and figure.form != "interval-dots" else 0
+
+    def percent(r: Mapping[str, Any]) -> bool:
+        return figure.x_unit == "share" and _number(r.get("x")) is not None
+
     body = []
     for r in rows:
-        line = [cell(r.get(k)) for k in first] + [value_text(_number(r.get("value")), figure, finer=finer)]
+        line = [share(r[k]) if k == "x" and percent(r) else cell(r.get(k)) for k in first] + [
+            value_text(_number(r.get("value")), figure, finer=finer)
+        ]
         if ranged:
             low, high = _number(r.get("low")), _number(r.get("high"))
             line.append(span(low, high, lambda v: value_text(v, figure, finer=finer)))
@@ -97,6 +115,17 @@ def numbers_grid(figure: Figure) -> Grid:
             line.append("unclear" if r.get("clear") is False else "clear")
         body.append(tuple(line))
     return _counted(Grid("", tuple(head), tuple(body), tuple(left)), len(figure.rows))
+
+
+def _first(figure: Figure, seen: Sequence[str]) -> list[str]:
+    """The columns that name a row."""
+    if figure.form == "histogram":
+        return ["left", "right"]
+    if figure.form == "heatmap":
+        return ["y", "x"]
+    if figure.form in ("line-band", "scatter"):
+        return [k for k in ("series", "label", "x") if k in seen or k == "x"]
+    return ["label"]
 
 
 def _value_head(figure: Figure) -> str:

@@ -44,7 +44,7 @@ def alike(figure: Figure) -> bool:
 def _digits(figure: Figure) -> int:
     """Decimals of percentages, for the whole picture."""
     values = [abs(100 * v) for r in figure.rows if (v := finite(r.get("value"))) is not None]
-    if figure.form == "interval-dots":
+    if figure.form in ("interval-dots", "line-band", "scatter", "heatmap"):
         spread = max(values, default=0.0) - min(values, default=0.0)
         return 2 if len(values) > 1 and 0 < spread < 1 else 1
     told = [abs(100 * v) for r in figure.rows if r.get("clear", True) and (v := finite(r.get("value")))] or values

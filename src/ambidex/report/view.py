@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ambidex.report.answer import Figure
-from ambidex.report.forms import MOST_ROWS
+from ambidex.report.curves import MOST_SERIES
 from ambidex.report.grids import Grid, actions_grid, appendix, cell, numbers_grid, plain, short
 from ambidex.report.marks import alike
+from ambidex.report.parts import MOST_ROWS
 from ambidex.report.words import number, plural
 
 __all__ = ["Chip", "Notice", "Picture", "Section", "View", "view"]
@@ -216,9 +217,24 @@ def _picture(data: Mapping[str, Any]) -> Picture:
         sentence=short(data.get("sentence"), 600),
         less=short(data.get("less"), 120),
         more=short(data.get("more"), 120),
+        x_title=short(data.get("x_title"), 120),
+        x_unit=short(data.get("x_unit"), 40),
+        step=data.get("step") is True,
+        reference=data.get("reference"),
+        reference_text=short(data.get("reference_text"), 120),
     )
-    hidden = len(figure.rows) - MOST_ROWS if figure.form != "histogram" else 0
-    notes = [f"{plural(hidden, 'more row')} in the numbers below."] if hidden > 0 else []
+    notes = [_left_out(figure)]
     if figure.form == "interval-dots" and alike(figure):
         notes.append(f"n = {cell(figure.rows[0]['n'])} in every row.")
-    return Picture(figure, numbers_grid(figure), " ".join(notes))
+    return Picture(figure, numbers_grid(figure), " ".join(filter(None, notes)))
+
+
+def _left_out(figure: Figure) -> str:
+    """What the picture does not show."""
+    if figure.form in ("line-band", "scatter"):
+        series = len({str(r.get("series") or "") for r in figure.rows}) - MOST_SERIES
+        return f"{plural(series, 'more line')} in the numbers below." if series > 0 else ""
+    if figure.form in ("histogram", "heatmap"):
+        return ""
+    hidden = len(figure.rows) - MOST_ROWS
+    return f"{plural(hidden, 'more row')} in the numbers below." if hidden > 0 else ""
