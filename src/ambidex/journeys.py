@@ -234,33 +234,43 @@ def segments(
 
 
 def report(*answers: Any, to: str | Sequence[str] = ("html",), out: str | Path | None = None, at: At = None) -> Result:
-    """A page for stakeholders, from one or several answers."""
-    from ambidex.report.page import write_report
+    """A page, slides or a notebook for stakeholders, from one or several answers.
+
+    Args:
+        answers: Names in the workspace (`answer/12`) or answers.
+        to: ``html``, ``md``, ``pdf``, ``pptx``, ``notebook``; one, several, or several with commas.
+        out: File to write; with several forms its ending is that of each.
+    """
+    from ambidex.report.page import FORMS, write_report
 
     if not answers:
         raise UsageError("usage.value", "report takes at least one answer", do="ambidex report answer/1")
-    kinds = [to] if isinstance(to, str) else list(to)
+    words = [to] if isinstance(to, str) else list(to)
+    kinds = list(dict.fromkeys(k.strip() for word in words for k in str(word).split(",")))
     for kind in kinds:
-        if kind not in ("html", "md"):
-            raise UsageError("usage.value", f"cannot write a report as {kind!r}", found="html, md", do="--to html")
+        if kind not in FORMS:
+            raise UsageError(
+                "usage.value", f"cannot write a report as {kind!r}{did_you_mean(kind, FORMS)}", found=", ".join(FORMS),
+                do="--to html",
+            )  # fmt: skip
     workspace = _workspace_or_none(at)
     documents = [_answer_document(a, workspace) for a in answers]
-    names = [str(d["answer"] or d["verb"]).replace("/", "-") for d in documents]
+    names = "-".join(str(d["answer"] or d["verb"]).replace("/", "-") for d in documents)
     files = []
     for kind in kinds:
-        if out is not None and len(kinds) == 1:
+        if out is not None and (len(kinds) == 1 and Path(out).suffix):
             path = Path(out)
         elif out is not None:
-            path = Path(out).with_suffix(f".{kind}")
+            path = Path(out).with_suffix(FORMS[kind])
         elif workspace is not None:
             (workspace.folder / "reports").mkdir(exist_ok=True)
-            path = workspace.folder / "reports" / f"{'-'.join(names)}.{kind}"
+            path = workspace.folder / "reports" / f"{names}{FORMS[kind]}"
         else:
-            path = Path(f"{'-'.join(names)}.{kind}")
+            path = Path(f"{names}{FORMS[kind]}")
         files.append(write_report(documents, path))
+    told = {".html": ", opens offline, prints", ".ipynb": ", asks the same again and compares"}
     lines: list[tuple[Mark, str]] = [
-        ("✓", f"{f} ({f.stat().st_size / 1024:.0f} KB{', opens offline, prints' if f.suffix == '.html' else ''})")
-        for f in files
+        ("✓", f"{f} ({f.stat().st_size / 1024:.0f} KB{told.get(f.suffix, '')})") for f in files
     ]
     return Result(verb="report", data={"files": [str(f) for f in files]}, lines=tuple(lines))
 
@@ -802,7 +812,7 @@ def _package_foreign(
     if table is None or target is None:
         raise UsageError(
             "usage.option",
-            f"`package` of a model that was fitted elsewhere needs {'--table TABLE' if table is None else '--target COL'}",
+            f"`package` of a model fitted elsewhere needs {'--table TABLE' if table is None else '--target COL'}",
             found="rows show what it takes and gives, and it is judged on them",
             do="--table data/TABLE.csv --target COL",
         )

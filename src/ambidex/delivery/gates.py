@@ -62,7 +62,8 @@ def judge(
     else:
         own = losses(y, scores, recipe.task, spread=spread)
         constant = losses(y, np.full(len(y), challenger.evaluation["constant"]), recipe.task, spread=spread)
-    gates.append(loss_gate("better-than-constant", "loss against a fitted constant", own - constant, 0.0, settings))
+    against_constant = f"loss against a fitted constant{_may_have_seen(challenger)}"
+    gates.append(loss_gate("better-than-constant", against_constant, own - constant, 0.0, settings))
     if same:
         claim = paired_claim("loss against the live version, which is the same bundle", settings.margin, settings)
         gates.append(_result("not-worse-than-live", decide(claim, exact("difference", 0, n=rows.rows))))
@@ -76,9 +77,22 @@ def judge(
             # The live version cannot score the newest rows at all; being better than a constant is the claim left.
             return tuple(gates)
         gates.append(
-            loss_gate("not-worse-than-live", "loss against the live version", own - theirs, settings.margin, settings)
+            loss_gate(
+                "not-worse-than-live",
+                f"loss against the live version{_may_have_seen(challenger, champion)}",
+                own - theirs,
+                settings.margin,
+                settings,
+            )
         )
     return tuple(gates)
+
+
+def _may_have_seen(*bundles: OpenBundle) -> str:
+    """A word on versions that were fitted elsewhere: they may know the rows that they are judged on."""
+    words = ("this version was", "the live version was")
+    seen = [w for w, b in zip(words, bundles, strict=False) if b.evaluation.get("fitted") == "elsewhere"]
+    return f" ({' and '.join(seen)} fitted elsewhere, perhaps on these rows)" if seen else ""
 
 
 def score_rows(bundle: OpenBundle, rows: Table) -> NDArray[np.float64]:

@@ -24,12 +24,13 @@ Lines = list[tuple[Mark, str]]
 
 
 def fit_words(evaluation: Mapping[str, Any]) -> str:
-    """`AUC 0.845 on 1,409 rows not fitted`."""
+    """`AUC 0.845 on 1,409 rows not fitted`; of a model fitted elsewhere nobody knows which rows it has seen."""
     value = evaluation["value"]
     if value is None:
         return "no figure: the held-out rows have one class"
     name = {"auc": "AUC", "r2": "R²", "qini": "Qini", "fit": "share of differences taken up"}[evaluation["metric"]]
-    return f"{name} {value:.3f} on {evaluation['held_out_rows']:,} rows not fitted"
+    seen = "that it may have been fitted on" if evaluation.get("fitted") == "elsewhere" else "not fitted"
+    return f"{name} {value:.3f} on {evaluation['held_out_rows']:,} rows {seen}"
 
 
 def packaged(

@@ -24,7 +24,10 @@ from ambidex.edges import skops as skops_files
 from ambidex.errors import DataError, Refused, UsageError, did_you_mean
 from ambidex.records import Column, Schema, canonical
 
-__all__ = ["Made", "boundary_rows", "from_estimator", "infer_schema", "raw_rows"]
+__all__ = [
+    "GOLDEN_ROWS", "TOLERANCE", "Made", "boundary_rows", "from_estimator", "golden_of", "infer_schema", "kinds_of",
+    "proof_rows", "proven", "raw_rows",
+]  # fmt: skip
 
 TOLERANCE = 1e-9
 """Largest relative difference that counts as the same: batches of another size add up in another order."""
@@ -84,7 +87,7 @@ def from_estimator(
     """
     table.require(target)
     names, by_name = _inputs(estimator, table, target, (key, time))
-    kinds = _kinds(table, names, frame)
+    kinds = kinds_of(table, names, frame)
     task, classes, order = _task(estimator, table, target, positive)
     plan: dict[str, Any] = {
         "names": names, "kinds": kinds, "frame": _library(frame) if by_name else "array", "task": task, "place": order,
@@ -96,18 +99,17 @@ def from_estimator(
     )
     rows, asked = proof_rows(table, schema, ask)
     expected = _own_rows(estimator, plan, table, frame, ask(rows))
-    golden = [*rows[: len(asked)][:: max(1, len(asked) // GOLDEN_ROWS)][:GOLDEN_ROWS], *rows[len(asked) :][:64]]
-    wanted = ask(golden)
+    golden, wanted = golden_of(rows, expected, len(asked))
     notes: list[tuple[str, str]] = []
     refused: list[str] = []
     for runtime, state, source in _runtimes(estimator, plan, notes):
         try:
             files = code_files(
                 name=name, modules={"predict.py": source, "train.py": _TRAIN}, state=state(), schema=schema,
-                golden_rows=golden, golden_predictions=wanted.tolist(), tolerance=TOLERANCE,
+                golden_rows=golden, golden_predictions=wanted, tolerance=TOLERANCE,
                 lineage={"source": _described(estimator)}, runtime=["scikit-learn"],
             )  # fmt: skip
-            made = _proven(files, rows, expected, runtime, notes)
+            made = proven(files, rows, expected, runtime, notes)
         except Refused as error:
             refused.append(f"{runtime}: {error.message}")
             notes[:] = [n for n in notes if n[0] != "pickle"]
@@ -142,7 +144,7 @@ def _runtimes(
     return [("skops", as_skops, _PREDICT), ("pickle", as_pickle, _PREDICT)]
 
 
-def _proven(
+def proven(
     files: dict[str, bytes],
     rows: list[dict[str, Any]],
     expected: NDArray[np.float64],
@@ -188,9 +190,20 @@ def proof_rows(
     more = boundary_rows(own, schema)
     try:
         answered = np.isfinite(ask(more))
+    except Refused:
+        raise
     except Exception:
         answered = np.array([_answers(ask, row) for row in more])
     return own + [row for row, good in zip(more, answered, strict=True) if good], own
+
+
+def golden_of(
+    rows: list[dict[str, Any]], expected: NDArray[np.float64], own: int
+) -> tuple[list[dict[str, Any]], list[float]]:
+    """Some of the table's rows, and of the awkward ones after them, with their predictions."""
+    some = [*range(0, own, max(1, own // GOLDEN_ROWS))][:GOLDEN_ROWS]
+    chosen = [*some, *range(own, len(rows))[: 2 * GOLDEN_ROWS]]
+    return [rows[i] for i in chosen], [float(expected[i]) for i in chosen]
 
 
 def boundary_rows(rows: Sequence[Mapping[str, Any]], schema: Schema, most: int = 400) -> list[dict[str, Any]]:
@@ -256,7 +269,7 @@ def infer_schema(
         kinds: ``number``, ``integer``, ``boolean`` or ``text`` by column, where it is known.
         ask: The model on raw rows; without it every column may be missing where the sample lacks it.
     """
-    kinds = kinds or _kinds(table, names, None)
+    kinds = kinds or kinds_of(table, names, None)
     columns = []
     for name in names:
         text = table.text(name)
@@ -277,9 +290,16 @@ def infer_schema(
     if ask is None:
         return schema
     base = raw_rows(table, schema, 1)[0]
+    without = [{**base, c.name: None} for c in schema.columns]
+    try:
+        fine = [bool(f) for f in np.isfinite(ask(without))]
+    except Refused:
+        raise
+    except Exception:
+        fine = [_answers(ask, row) for row in without]
     may = tuple(
-        Column(**{**c.to_json(), "levels": c.levels, "nullable": c.nullable or _answers(ask, {**base, c.name: None})})
-        for c in schema.columns
+        Column(**{**c.to_json(), "levels": c.levels, "nullable": c.nullable or good})
+        for c, good in zip(schema.columns, fine, strict=True)
     )
     return Schema(columns=may, target=target, task=task, classes=tuple(classes), key=key, time=time)  # type: ignore[arg-type]
 
@@ -312,7 +332,7 @@ def _inputs(estimator: Any, table: Table, target: str, others: Sequence[str | No
     return names, False
 
 
-def _kinds(table: Table, names: Sequence[str], frame: Any) -> dict[str, str]:
+def kinds_of(table: Table, names: Sequence[str], frame: Any) -> dict[str, str]:
     """What each column is for the estimator: a pandas type where its frame is known, else as a CSV is usually read."""
     kinds = {}
     for name in names:

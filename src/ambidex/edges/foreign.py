@@ -6,19 +6,22 @@ from pathlib import Path
 from typing import Any
 
 from ambidex.data.table import Table
+from ambidex.edges import function, mlflow
 from ambidex.errors import NotFound, UsageError
 
 __all__ = ["ENDINGS", "is_foreign", "made_from"]
 
-ENDINGS = {".skops": "skops"}
-"""Endings of model files -> how they are read. What a file says it is inside is checked by its reader."""
+ENDINGS = (".skops", ".onnx", ".txt", ".lgb", ".lightgbm", ".model", ".ubj", ".json", ".xgb", ".keras", ".h5", ".zip")
+"""Endings of files that may be models; what a file is inside decides how it is read."""
+MOST = 1 << 30
 _PICKLES = (".pkl", ".pickle", ".joblib", ".dill", ".cloudpickle", ".pt", ".pth")
 
 
 def is_foreign(source: Any) -> bool:
     """Whether this is an estimator, a function or a model file (an answer and a notebook are not)."""
     if isinstance(source, str | Path):
-        return Path(str(source)).suffix.lower() in (*ENDINGS, *_PICKLES)
+        ending = Path(str(source)).suffix.lower()
+        return ending in (*ENDINGS, *_PICKLES) or mlflow.is_folder(source) or function.is_function(source)
     return hasattr(source, "predict") and not isinstance(source, type)
 
 
@@ -49,8 +52,12 @@ def made_from(
         UsageError: ``usage.source``.
         DataError, Refused: By what is wrong with it.
     """
-    from ambidex.edges import estimators
+    from ambidex.edges import estimators, model_files, skops
 
+    if function.is_function(source):
+        return function.from_function(
+            source, name=name, table=table, target=target, positive=positive, key=key, time=time
+        )
     if isinstance(source, str | Path):
         path = Path(source)
         if not path.exists():
@@ -62,9 +69,18 @@ def made_from(
                 found="accepted are .skops, .onnx, LightGBM text, XGBoost .json and .ubj, MLflow folders",
                 do="package the estimator from Python: ambidex.package(model, name=…, table=…, target=…)",
             )
-        from ambidex.edges import skops
-
-        source = skops.read(path.read_bytes())
+        if path.is_dir():
+            name_, data, names = mlflow.model_of(path)
+        elif path.stat().st_size > MOST:
+            raise UsageError("usage.source", f"{path.name} holds more than {MOST:,} bytes", where=str(path))
+        else:
+            name_, data, names = path.name, path.read_bytes(), None
+        if not name_.lower().endswith(".skops"):
+            return model_files.from_file(
+                data, model_files.kind_of(name_, data), name=name, table=table, target=target, positive=positive,
+                key=key, time=time, names=names,
+            )  # fmt: skip
+        source = skops.read(data)
     return estimators.from_estimator(
         source, name=name, table=table, target=target, positive=positive, key=key, time=time, frame=frame
     )
