@@ -21,7 +21,7 @@ from ambidex.report.answer import Answer, Caution, Mark, Result
 from ambidex.workspace import Workspace, create, find, now, open_workspace
 
 __all__ = [
-    "campaign", "career", "demo", "doctor", "drift", "drivers", "experiment", "feedback", "gate", "help", "init",
+    "campaign", "career", "demo", "doctor", "drift", "drivers", "experiment", "export", "feedback", "gate", "help", "init",
     "models", "monitor", "next", "package", "plan", "profile", "promote", "report", "resume", "retrain", "role",
     "rollback", "score", "segments", "serve", "status", "team", "test", "train",
 ]  # fmt: skip
@@ -549,6 +549,37 @@ def models(
         "usage.value", f"models cannot do {what!r} with what was given", found="ls, show REF, diff REF REF, log [NAME]",
         do="ambidex models ls",
     )  # fmt: skip
+
+
+def export(ref: str, *, to: str, out: str | Path, at: At = None) -> Result:
+    """A version in other people's forms: an MLflow folder, an ONNX file, a Dockerfile with a compose file."""
+    from ambidex.delivery import export as forms
+    from ambidex.delivery import release
+    from ambidex.delivery.references import resolve
+
+    if to not in forms.TO:
+        raise UsageError("usage.value", f"cannot export to {to!r}{did_you_mean(to, forms.TO)}", found=", ".join(forms.TO))
+    workspace = open_workspace(at)
+    name, number = resolve(workspace.store, ref)
+    folder = forms.new_folder(out)
+    opened = release.open_version(workspace, name, number)
+    if to == "docker":
+        files = forms.write_docker(opened, name, number, folder)
+    elif to == "mlflow":
+        files = forms.write_mlflow(opened, name, number, folder, at=release.stamp(workspace.clock()))
+    else:
+        from ambidex.edges.onnx_write import onnx_of
+
+        data = onnx_of(opened)
+        folder.mkdir(exist_ok=True)
+        files = [folder / f"{name}-{number}.onnx"]
+        files[0].write_bytes(data)
+    workspace.store.append(verb="export", model=name, version=number, body={"to": to, "files": len(files)})
+    return Result(
+        verb="export",
+        data={"files": [str(f) for f in files]},
+        lines=(("✓", f"{name}@{number} as {to} in {folder}: {len(files)} files"),),
+    )
 
 
 # ---------------------------------------------------------------- run

@@ -93,7 +93,7 @@ class Forms(_Type):
     """`html,md`: file forms, at least one."""
 
     name = "forms"
-    known = ("html", "md")
+    known = ("html", "md", "pdf", "pptx", "notebook")
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
         if isinstance(value, tuple):
@@ -359,14 +359,14 @@ VERBS: dict[str, Verb] = {
                 _option(
                     "--to",
                     "FORMS",
-                    "html, md, or both with a comma.",
+                    "html, md, pdf, pptx, notebook; several with commas.",
                     type=Forms(),
                     default="html",
                     show_default=True,
                 ),
                 _option("--out", "FILE", "Where to write it; reports/ of the workspace if not said."),
             ],
-            ["ambidex report answer/2", "ambidex report answer/2 answer/3 --to html,md"],
+            ["ambidex report answer/2", "ambidex report answer/2 answer/3 --to html,pptx"],
         ),
         Verb(
             "package",
@@ -452,8 +452,9 @@ VERBS: dict[str, Verb] = {
                 _option(
                     "--port",
                     "PORT",
-                    "0 takes a free one.",
+                    "0 takes a free one; AMBIDEX_PORT says it too.",
                     type=Whole(0, 65535),
+                    envvar="AMBIDEX_PORT",
                     default=8377,
                     show_default=True,
                 ),

@@ -7,11 +7,12 @@ import re
 from typing import Any
 
 from ambidex.report.answer import Figure
-from ambidex.report.forms import MOST_ROWS, spec
+from ambidex.report.forms import spec
 from ambidex.report.ink import COLOURS, FONT
 from ambidex.report.marks import value_text
+from ambidex.report.parts import MOST_ROWS
 
-__all__ = ["MOST_ROWS", "altair_chart", "spec", "svg", "value_text"]
+__all__ = ["MOST_ROWS", "altair_chart", "picture_png", "print_svg", "spec", "svg", "value_text"]
 
 _VARIABLES = {colour.lower(): name for name, colour in COLOURS.items()}
 _TAG = re.compile(r"<[^>]*>")
@@ -57,6 +58,22 @@ def svg(figure: Figure | dict[str, Any], *, narrow: bool = False) -> str:
     body = drawn[drawn.index(">") + 1 :]
     label = html.escape((shape.sentence or shape.title).replace("`", ""), quote=True)
     return f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{label}" font-family="{FONT}">{body}'
+
+
+def print_svg(figure: Figure) -> str:
+    """The picture as SVG in the light colours, for paper and slides; text stays text."""
+    import vl_convert
+
+    drawn: str = vl_convert.vegalite_to_svg(spec(figure))
+    return drawn
+
+
+def picture_png(figure: Figure, *, scale: float = 3.0) -> bytes:
+    """The picture as PNG in the light colours, ``scale`` times as fine as the screen."""
+    import vl_convert
+
+    drawn: bytes = vl_convert.vegalite_to_png(spec(figure), scale=scale)
+    return drawn
 
 
 def _clean(tag: re.Match[str]) -> str:

@@ -19,7 +19,7 @@ from ambidex.errors import DataError, EnvironmentProblem, UsageError
 from ambidex.report.ink import COLOURS, DARK
 from ambidex.report.view import view
 
-__all__ = ["LARGEST", "cell_html", "page_html", "write_report"]
+__all__ = ["FORMS", "LARGEST", "cell_html", "page_html", "write_report"]
 
 LARGEST = 1_000_000
 """Bytes of a page at most; the appendix gives way first."""
@@ -86,7 +86,7 @@ def cell_html(answer: StoredAnswer) -> str:
 
 
 def write_report(answers: Sequence[StoredAnswer], path: Path | str) -> Path:
-    """Write answers as a page (``.html``) or as Markdown (``.md``).
+    """Write answers as a page (``.html``), Markdown, PDF, slides (``.pptx``) or a notebook (``.ipynb``).
 
     The file appears whole or not at all.
 
@@ -100,16 +100,11 @@ def write_report(answers: Sequence[StoredAnswer], path: Path | str) -> Path:
     """
     path = Path(path)
     ending = path.suffix.lower()
-    if ending in (".html", ".htm"):
-        form: Callable[[Sequence[StoredAnswer]], str] = page_html
-    elif ending == ".md":
-        from ambidex.report.markdown import markdown
-
-        form = markdown
-    else:
+    form = _FORMS.get(ending)
+    if form is None:
         raise UsageError(
             "usage.value",
-            f"a report is written as .html or .md, not {ending or 'without an ending'}",
+            f"a report is written as {', '.join(FORMS)}, not {ending or 'without an ending'}",
             where=str(path),
             found=path.name,
             do=f"name it {path.stem or 'report'}.html",
@@ -122,8 +117,49 @@ def write_report(answers: Sequence[StoredAnswer], path: Path | str) -> Path:
             found="the file was not written",
             do=f"mkdir -p {path.parent}",
         )
-    _write(path, form(answers).encode())
+    _write(path, form(answers))
     return path
+
+
+def _page_bytes(answers: Sequence[StoredAnswer]) -> bytes:
+    return page_html(answers).encode()
+
+
+def _markdown_bytes(answers: Sequence[StoredAnswer]) -> bytes:
+    from ambidex.report.markdown import markdown
+
+    return markdown(answers).encode()
+
+
+def _sheet(answers: Sequence[StoredAnswer]) -> bytes:
+    from ambidex.report.sheet import sheet
+
+    return sheet(answers)
+
+
+def _slides(answers: Sequence[StoredAnswer]) -> bytes:
+    from ambidex.report.slides import slides
+
+    return slides(answers)
+
+
+def _notebook(answers: Sequence[StoredAnswer]) -> bytes:
+    from ambidex.report.notebook import notebook
+
+    return notebook(answers)
+
+
+_FORMS: dict[str, Callable[[Sequence[StoredAnswer]], bytes]] = {
+    ".html": _page_bytes,
+    ".htm": _page_bytes,
+    ".md": _markdown_bytes,
+    ".pdf": _sheet,
+    ".pptx": _slides,
+    ".ipynb": _notebook,
+}
+
+FORMS = {"html": ".html", "md": ".md", "pdf": ".pdf", "pptx": ".pptx", "notebook": ".ipynb"}
+"""Words of ``report --to`` and the endings they write."""
 
 
 def _write(path: Path, data: bytes) -> None:
