@@ -243,7 +243,7 @@ def test_write_report_refuses_what_it_cannot_do(tmp_path):
     with pytest.raises(DataError, match="no folder") as raised:
         write_report([ANSWERS["bare"]], tmp_path / "no" / "x.html")
     assert raised.value.code == "data.no-out-folder"
-    for name in ("x.pdf", "x"):
+    for name in ("x.docx", "x"):
         with pytest.raises(UsageError) as wrong:
             write_report([ANSWERS["bare"]], tmp_path / name)
         assert wrong.value.code == "usage.value"
