@@ -503,3 +503,11 @@ def test_a_stopped_answer_names_the_command_that_may_answer() -> None:
     )
     answer = experiment(table, group="arm", metric="y")
     assert not answer.passed and answer.next[0].endswith("--unit user_id")
+
+
+def test_with_a_margin_the_units_are_those_that_show_the_same() -> None:
+    rng = np.random.default_rng(5)
+    table = pa.table({"arm": ["A", "B"] * 1000, "y": rng.normal(5, 2, 2000)})
+    answer = experiment(table, group="arm", metric="y", margin=0.05)
+    assert answer.recommendation.verdict == "not-enough-evidence"
+    assert "would tell whether it is within 0.05" in answer.recommendation.text

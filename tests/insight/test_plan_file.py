@@ -198,3 +198,17 @@ def test_hold_compares_by_meaning():
     write(shares={"A": 0.5, "B": 0.5})
     plan = read_plan("PLAN.json")
     assert hold(plan, {"shares": "B=0.5, A=.5", "metric": "paid:share"})["shares"] == {"A": 0.5, "B": 0.5}
+
+
+def test_an_early_look_that_is_open_points_to_the_next_one():
+    write(looks=3)
+    units = json.loads(read())["units"]
+    answer = amb.experiment(table(units // 3, effect=0.03), plan="PLAN.json")
+    assert answer.recommendation.verdict == "not-enough-evidence"
+    assert "the next planned look: this one is at 33% of the planned units" in answer.recommendation.text
+
+
+def test_unequal_shares_are_no_number_per_arm():
+    answer = amb.plan(effect=2, sd=12, shares="A=.8,B=.2")
+    assert answer.headline.startswith("1,770 units in all, 885 per arm on average")
+    assert "A 1,416 and B 354 units" in answer.recommendation.text

@@ -189,10 +189,12 @@ def balance(ask: Ask, who: Assignment) -> tuple[list[Check], list[Caution]]:
             gross.append(name)
     if not gross:
         return checks, []
+    # Unequal arms that nobody planned, and a gross difference: together they are no lottery.
+    odd = ask.shares is None and sample_ratio(dict(zip(who.labels, who.counts, strict=True))).p < STOP
     shown = listing([f"`{c}`" for c in gross[:4]] + (["…"] if len(gross) > 4 else []))
     text = f"{shown} {'differs' if len(gross) == 1 else 'differ'} by more than half a standard deviation"
     checks.append(
-        Check("balance others", False, float(len(gross)), float(MOST_GROSS), text, decides=len(gross) > MOST_GROSS)
+        Check("balance others", False, float(len(gross)), float(MOST_GROSS), text, decides=len(gross) > MOST_GROSS or odd)
     )
     return checks, [
         Caution(

@@ -134,6 +134,9 @@ def advise(paid: Sequence[Paid], lead: Paid, ask: Ask, design: Design) -> tuple[
         )
         if m.break_even_cost.value <= 0:
             text = f"Do not repeat {name}: no cost would make it pay.{tail}"
+            if m.break_even_cost.high > 0:
+                best = number(m.break_even_cost.high)
+                text = f"Do not repeat {name} at this cost. At the very best it would pay below {best} per unit.{tail}"
         return opened(headline), Recommendation("do-not-act", text), ((f"Stop {name}", "campaign owner", "none", ""),)
     more = roughly(lead.pays.needed)
     text = "Do not decide on this yet: there is no interval to judge the profit by."

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ambidex.insight.experiment_words import Comparison, Style, sentence
+from ambidex.insight.experiment_words import Comparison, Style, roughly, sentence
 from ambidex.report.answer import Check, Recommendation
-from ambidex.report.words import listing, plural
+from ambidex.report.words import listing, plural, share
 
 __all__ = ["advise", "advise_stop", "lead_of"]
 
@@ -164,10 +164,8 @@ def _recommend(
     waiting = [c for c in comparisons if c.verdict.outcome == "open" and not c.same]
     headlined = [c for c in waiting if c is lead] or waiting  # the numbers are those of the headline
     differ = "differs" if len({c.reading.metric.label for c in waiting}) == 1 else "differ"
-    return Recommendation(
-        "not-enough-evidence",
-        f"Keep {control} for now: the test does not tell whether {_named(waiting)} {differ}.{_needed(headlined)}",
-    )
+    text = f"Keep {control} for now: the test does not tell whether {_named(waiting)} {differ}."
+    return Recommendation("not-enough-evidence", text + _needed(headlined, margin))
 
 
 def _but(guards: Sequence[Comparison]) -> str:
@@ -182,7 +180,7 @@ def _named(comparisons: Sequence[Comparison]) -> str:
     return listing(list(dict.fromkeys(c.reading.metric.label for c in comparisons)))
 
 
-def _needed(waiting: Sequence[Comparison]) -> str:
+def _needed(waiting: Sequence[Comparison], margin: float | None = None) -> str:
     """How many more units would decide the first open claim, and what this test could have seen."""
     if not waiting:
         return ""
@@ -197,6 +195,16 @@ def _needed(waiting: Sequence[Comparison]) -> str:
     if c.more:
         out = f" About {c.more} would tell, if the difference is what it looks like now"
         out += f" ({style.delta(c.difference.value)})."
+        if margin is not None and c.equal is not None and (needed := c.equal.needed) is not None:
+            bound = style.delta(margin).lstrip("+")
+            out = f" About {roughly(needed)} more units would tell whether it is within {bound}, if the difference is "
+            out += f"what it looks like now ({style.delta(c.difference.value)})."
+    law = c.difference.law
+    if law is not None and law.looks and not law.final and not c.difference.anytime:
+        return (
+            f" Go on to the next planned look: this one is at {share(law.looks[-1], 0)} of the planned units, and "
+            "so early only a large difference is told."
+        )
     if c.detectable is not None:
         out += f" As it stands it could see differences from about {style.delta(c.detectable).lstrip('+')}."
     return out

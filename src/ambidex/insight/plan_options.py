@@ -105,14 +105,16 @@ def _check_ranges(a: Asked) -> None:
     if not 1 <= a.looks <= MOST_LOOKS:
         raise _value(f"looks {a.looks} is not in 1 to {MOST_LOOKS}; one look is the one at the end", "--looks 1")
     if a.looks > 1 and a.anytime:
-        raise _value("planned looks and --anytime exclude each other", "--looks for a few planned looks, or --anytime")
+        raise _value("planned looks and --anytime exclude each other", "--looks 1")
     for name in ("difference", "lift", "effect"):
         if getattr(a, name) == 0:
-            raise _value(f"{name} 0: no number of units finds an effect of 0", f"--{name} the smallest that matters")
+            raise _value(
+                f"{name} 0: no number of units finds an effect of 0", f"--{name} {0.05 if name == 'lift' else 0.02:g}"
+            )
     if a.sd is not None and not a.sd > 0:
-        raise _value(f"sd {a.sd:g} is not above 0", "--sd the standard deviation between units")
+        raise _value(f"sd {a.sd:g} is not above 0", "--sd 12")
     if a.lift is not None and a.lift <= -1:
-        raise _value(f"lift {a.lift:g} would leave nothing or less", "--lift 0.05 is 5% more")
+        raise _value(f"lift {a.lift:g} would leave nothing or less", "--lift 0.05")
     if a.icc is not None and not 0 <= a.icc <= 1:
         raise _value(f"icc {a.icc:g} is not in 0 to 1", "--icc 0.05")
     if a.cluster_size is not None and not a.cluster_size >= 1:
@@ -181,8 +183,8 @@ def effect_of(a: Asked, *, shares: bool, baseline: float | None) -> float | None
             raise UsageError("usage.option", "a share needs its baseline: what the control shows",
                              do="--baseline 0.20, or --table TABLE")  # fmt: skip
         if not 0 <= baseline <= 1:
-            raise _value(f"baseline {baseline:g} is no share between 0 and 1",
-                         "--baseline 0.20; for a mean say its --sd as well")  # fmt: skip
+            raise _value(f"baseline {baseline:g} is no share between 0 and 1; a mean needs its --sd as well",
+                         "--baseline 0.2")  # fmt: skip
     if not a.has_effect:
         return None
     if a.lift is not None:
@@ -192,8 +194,9 @@ def effect_of(a: Asked, *, shares: bool, baseline: float | None) -> float | None
     else:
         effect = float(a.difference if a.difference is not None else a.effect or 0.0)
     if shares and baseline is not None and not 0 <= baseline + effect <= 1:
-        raise _value(f"{baseline:g} {effect:+g} = {baseline + effect:g} is no share between 0 and 1",
-                     "--difference is absolute (0.05 is 5 points), --lift relative (0.05 is 5% more)")  # fmt: skip
+        raise _value(f"{baseline:g} {effect:+g} = {baseline + effect:g} is no share between 0 and 1; "
+                     "--difference is absolute (0.05 is 5 points), --lift relative (0.05 is 5% more)",
+                     f"--difference {(min(1.0, max(0.0, baseline + effect)) - baseline) / 2:g}")  # fmt: skip
     return effect
 
 

@@ -161,7 +161,9 @@ def _headline(
         text = "Do not run this test: look for a larger effect or a steadier metric."
         return f"No test of a possible size finds {say.change(design.effect)}", Recommendation("do-not-act", text)
     total = n * asked.arms
-    headline = f"{count(n)} {say.nouns} per arm, {count(total)} in all, find {say.change(design.effect)} {chance}"
+    each = f"{count(total)} {say.nouns} in all, {count(n)} per arm on average," if asked.shares else (
+        f"{count(n)} {say.nouns} per arm, {count(total)} in all,")  # fmt: skip
+    headline = f"{each} find {say.change(design.effect)} {chance}"
     looks = (
         "look as often as you like"
         if asked.anytime
@@ -169,8 +171,10 @@ def _headline(
         if asked.looks > 1
         else "judge once, at the end"
     )
+    whole = sum((asked.shares or {}).values())
+    planned = [f"{arm} {count(math.ceil(total * part / whole))}" for arm, part in (asked.shares or {}).items()]
     sizes = (
-        f"{count(total)} {say.nouns} in the planned shares"
+        f"{listing(planned)} {say.nouns}"
         if asked.shares
         else f"{count(n)} {say.nouns} to each of the {asked.arms} arms"
     )

@@ -260,7 +260,8 @@ def _needed(claim: Claim, e: Estimate) -> int | None:
     se = e.se if e.se is not None else wide / z if z > 0 else math.inf
     if not 0 < se < math.inf or e.n <= 0:
         return None
-    wider = e.law is not None and (e.law.looks or e.law.name in ("student", "drawn"))
+    # The bounds of a planned look are wide for its being early; further units bring the looks that are not.
+    wider = e.law is not None and not e.law.looks and e.law.name in ("student", "drawn")
     if (e.anytime or wider) and math.isfinite(wide):
         z = wide / se  # than one look at many units: a sequence, a planned look, t or permutations of few units
     truth = _truth(claim, e)
