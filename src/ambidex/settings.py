@@ -334,7 +334,11 @@ def _explain(message: str) -> str:
         return message.replace("`$.", "`").replace("Object contains", "has")
     key, place = match[1], match[2] or ""
     known: tuple[str, ...] = Settings.__struct_fields__
-    for prefix, struct in (("models", ModelSettings), ("gates", GateSettings), ("watch", WatchSettings)):
+    sections: dict[str, Any] = {
+        "models": ModelSettings, "gates": GateSettings, "watch": WatchSettings, "s3": S3Settings,
+    }  # fmt: skip
+    for prefix, struct in sections.items():
         if place.startswith(prefix) and (place != prefix or prefix != "models"):
             known = struct.__struct_fields__
-    return f"unknown key `{key}`{f' in [{place}]' if place else ''}{did_you_mean(key, known)}"
+    hint = did_you_mean(key, known) or f"; known here: {', '.join(sorted(known))}"
+    return f"unknown key `{key}`{f' in [{place}]' if place else ''}{hint}"

@@ -189,7 +189,7 @@ CALLS = [
     ("serve", (), {"host": "127.0.0.1", "port": 8377, "workers": 1}),
     ("serve a b --port 0", ("a", "b"), {"host": "127.0.0.1", "port": 0, "workers": 1}),
     ("score churn t.csv --out o.csv", ("churn", "t.csv"), {"out": "o.csv"}),
-    ("models", ("ls", None, None), {}),
+    ("models", ("ls", None, None), {"when": None}),
     ("models diff a@1 a@2", ("diff", "a@1", "a@2"), {}),
     ("monitor churn --ack 3", ("churn",), {"ack": "3"}),
     ("feedback churn t.csv --id i --label l", ("churn", "t.csv"), {"id": "i", "label": "l"}),

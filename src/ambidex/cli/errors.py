@@ -163,6 +163,14 @@ def _suggest(error: AmbidexError, argv: Sequence[str]) -> None:
     error.do = command([*kept, *words])
 
 
+def _variable(param: click.Parameter | None, argv: Sequence[str]) -> str | None:
+    """The environment's variable that an option's value came from, or None if it was typed."""
+    name = getattr(param, "envvar", None)
+    if not isinstance(name, str) or any(word.split("=")[0] in (param.opts if param else ()) for word in argv):
+        return None
+    return name
+
+
 def _of_click(error: click.ClickException, argv: Sequence[str], verb: str) -> AmbidexError:
     import click
 
@@ -192,6 +200,15 @@ def _of_click(error: click.ClickException, argv: Sequence[str], verb: str) -> Am
         name, kind = _shown(error.param)
         name = name.split(" ")[0]
         said = error.message.rstrip(".")
+        variable = _variable(error.param, argv)
+        if variable is not None:
+            return UsageError(
+                "usage.value",
+                f"the variable {variable} cannot take this value: {said}",
+                where=f"environment, {variable}",
+                found=typed,
+                do=f"unset {variable}, or say it on the command line: {name}",
+            )
         return UsageError(
             "usage.value",
             f"{name} cannot take this value: {said}",

@@ -16,6 +16,9 @@ __all__ = ["named_files", "read_select"]
 
 DEADLINE_S = 600.0
 LOST = re.compile(r'column "([^"]+)" was read from the original file.*?not be found in file\s+"([^"]+)"', re.DOTALL)
+RAW = re.compile(r'\b(read_text|read_blob|read_json\w*|sniff_csv|glob)"?\s*\(', re.IGNORECASE)
+"""Functions that hand out a file's bytes, or names of files, whatever the file is."""
+ENDING = re.compile(r"\.(csv|tsv|txt|parquet|pq)(\.gz|\.zst)?$", re.IGNORECASE)
 TEXT = re.compile(r"'((?:[^']|'')*)'")
 
 
@@ -32,6 +35,15 @@ def read_select(statement: str) -> Table:
 
     import duckdb
 
+    raw = RAW.search(statement)
+    if raw is not None:
+        raise DataError(
+            "data.sql",
+            f"a table is read from CSV and Parquet files, not by {raw[1].lower()}",
+            where=statement[:200],
+            found=raw[0][:40],
+            do="name the file in single quotes: SELECT * FROM 'customers.csv'",
+        )
     files = _files(statement)
     said, statement = statement, _expanded(statement)
     connection = connect(allow=files)
@@ -52,6 +64,13 @@ def read_select(statement: str) -> Table:
             arrow = connection.sql(statements[0].query).to_arrow_table()
         finally:
             watchdog.cancel()
+    except duckdb.InterruptException as e:
+        raise DataError(
+            "data.sql",
+            f"the SELECT did not end within {DEADLINE_S:g} seconds",
+            where=said[:200],
+            do="join on a key, or write the result to a file first and name that file",
+        ) from e
     except duckdb.Error as e:
         lost = LOST.search(str(e))
         if lost is not None:
@@ -97,7 +116,7 @@ def named_files(statement: str) -> list[Path]:
     for text in TEXT.findall(statement):
         name = text.replace("''", "'")
         try:
-            found += [Path(name)] if Path(name).is_file() else _matching(name)
+            found += [Path(name)] if ENDING.search(name) and Path(name).is_file() else _matching(name)
         except (OSError, ValueError):
             continue
     return found
@@ -105,7 +124,7 @@ def named_files(statement: str) -> list[Path]:
 
 def _matching(pattern: str) -> list[Path]:
     """Files that a pattern matches, in order of their names; none for a text that is no pattern of a table."""
-    if not glob.has_magic(pattern) or not re.search(r"\.(csv|tsv|parquet)$", pattern, re.IGNORECASE):
+    if not glob.has_magic(pattern) or not ENDING.search(pattern):
         return []
     found = glob.iglob(pattern, recursive=True)  # noqa: PTH207  # may be an absolute pattern
     return sorted(Path(p) for p in found if Path(p).is_file())
