@@ -239,3 +239,18 @@ def test_a_constant_panel_is_open_and_json() -> None:
     import json
 
     assert json.dumps(answer.to_dict(), allow_nan=False) and answer.verdicts[0].outcome == "open"
+
+
+def test_a_control_in_which_nothing_happened_is_told() -> None:
+    rows = pa.table({"t": ["mail", "none"] * 300, "y": [5.0 if i % 20 == 0 else 0.0 for i in range(600)]})
+    answer = campaign(rows, treatment="t", outcome="y", value=1, cost=0.1)
+    (said,) = [c.text for c in answer.cautions if c.code == "constant-arm"]
+    assert "for all 300 units of none" in said
+
+
+def test_a_gross_difference_in_unequal_arms_is_no_lottery() -> None:
+    rng = np.random.default_rng(3)
+    x = rng.normal(0, 1, 1500)
+    rows = pa.table({"t": (x > 0.9).astype(int), "x": x + rng.normal(0, 0.3, 1500), "y": x + rng.normal(0, 1, 1500)})
+    answer = campaign(rows, treatment="t", outcome="y", value=1, cost=0.1)
+    assert answer.recommendation.verdict == "cannot-answer" and "--observational" in answer.next[0]

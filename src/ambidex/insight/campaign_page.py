@@ -18,7 +18,8 @@ from ambidex.stats.estimate import Estimate
 __all__ = ["SEED", "compose", "given", "refused", "strength_of"]
 
 SEED = 0
-DESIGN_CAUTIONS = ("srm", "unit", "two-arms", "no-untreated", "pre-trend", "few-units", "placebo", "covariates")
+DESIGN_CAUTIONS = ("srm", "unit", "two-arms", "no-untreated", "pre-trend", "few-units", "placebo", "covariates",
+                   "constant-arm")  # fmt: skip
 
 
 def compose(

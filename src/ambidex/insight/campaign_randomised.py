@@ -84,6 +84,11 @@ def measure(ask: Ask) -> Measured:
                 share=c.difference.unit == "share",
             )
         )  # fmt: skip
+    level = reading.levels[who.labels.index(base)]
+    if level.n > 1 and (level.se == 0 or (arms[0].share and level.value in (0, 1))):
+        text = f"`{ask.outcome}` is {level.value:g} for all {count(level.n)} units of {arms[0].control}. "
+        text += "If it was not recorded there, nothing can be compared."
+        cautions.append(Caution("constant-arm", text))
     method = arms[0].effect.method or "difference of means"
     return Measured(who, base, reading, arms, checks, cautions, method)
 
@@ -194,7 +199,9 @@ def balance(ask: Ask, who: Assignment) -> tuple[list[Check], list[Caution]]:
     shown = listing([f"`{c}`" for c in gross[:4]] + (["…"] if len(gross) > 4 else []))
     text = f"{shown} {'differs' if len(gross) == 1 else 'differ'} by more than half a standard deviation"
     checks.append(
-        Check("balance others", False, float(len(gross)), float(MOST_GROSS), text, decides=len(gross) > MOST_GROSS or odd)
+        Check(
+            "balance others", False, float(len(gross)), float(MOST_GROSS), text, decides=len(gross) > MOST_GROSS or odd
+        )
     )
     return checks, [
         Caution(
