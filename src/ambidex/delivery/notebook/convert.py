@@ -193,7 +193,9 @@ def _tried(
     arg: ast.expr, place: int, main: str, seen: Mapping[str, str], ran: Mapping[str, Any], all_steps: Sequence[Step],
 ) -> Converted:  # fmt: skip
     if method == "auto":
-        method = "predict_proba" if child.do(f"answer = hasattr(space[{product.name!r}], 'predict_proba')") else "predict"
+        method = (
+            "predict_proba" if child.do(f"answer = hasattr(space[{product.name!r}], 'predict_proba')") else "predict"
+        )
     kinds = {int(p): names for p, names in ran["kinds"].items()}
     thresholds = [t for t in _thresholds(all_steps, product) if t in {n for s in needed for n in s.defines}]
     threshold = thresholds[-1] if thresholds and method == "predict_proba" else None
@@ -233,6 +235,8 @@ def _tried(
         return modules_of(
             found, notebook=book.path.name, product=product.name, method=method, constants=constants, seen=seen,
             columns=columns, inputs=inputs, key=key, main=proof["main"], threshold=threshold, training=training,
+            dropped=any("dropna" in s.source for s in needed) and "DataFrame" in str(child.do(
+                f"answer = str(type(eval({ast.unparse(arg)!r}, space)))")),
         )  # fmt: skip
 
     names = [c["name"] for c in columns]
@@ -370,7 +374,9 @@ def _runtime(needed: Sequence[Step]) -> list[str]:
             names |= {a.name.split(".")[0] for a in step.node.names}
         elif isinstance(step.node, ast.ImportFrom) and step.node.module:
             names.add(step.node.module.split(".")[0])
-    return sorted(n for n in names if n not in sys.stdlib_module_names and n not in ("matplotlib", "seaborn", "IPython"))
+    return sorted(
+        n for n in names if n not in sys.stdlib_module_names and n not in ("matplotlib", "seaborn", "IPython")
+    )
 
 
 CAPTURE = """
@@ -404,14 +410,19 @@ predictor = module.load(Path(sys.argv[1]) / "state")
 order = json.load(sys.stdin)
 """
 
-PROVE = PROGRAM + """
+PROVE = (
+    PROGRAM
+    + """
 rows = order["rows"]
 together = predictor.predict(rows)
 single = [predictor.predict([r])[0] for r in rows[: order["single"]]]
 print(json.dumps([together, single]))
 """
+)
 
-INPUTS = PROGRAM + """
+INPUTS = (
+    PROGRAM
+    + """
 columns = {k: v[:400] for k, v in order["columns"].items()}
 names = list(columns)
 number = len(next(iter(columns.values())))
@@ -464,6 +475,7 @@ for name in schema.COLUMNS:
         inputs.append(name)
 print(json.dumps(inputs))
 """
+)
 
 
 def _child_run(package: str, modules: Mapping[str, str], state: Mapping[str, State], program: str, order: Any) -> Any:
@@ -494,7 +506,9 @@ def _child_run(package: str, modules: Mapping[str, str], state: Mapping[str, Sta
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _inputs(package: str, modules: Mapping[str, str], state: Mapping[str, State], proof: Mapping[str, Any], function: bool) -> list[str]:
+def _inputs(
+    package: str, modules: Mapping[str, str], state: Mapping[str, State], proof: Mapping[str, Any], function: bool
+) -> list[str]:
     """Raw columns that the features depend on: told by changing each."""
     order = {"columns": {k: v for k, v in proof["columns"].items()}, "function": function}
     return [str(n) for n in _child_run(package, modules, state, INPUTS, order)]
@@ -550,20 +564,39 @@ def _page(
 ) -> Mapping[str, Any] | None:
     """What the needed cells give in the order of the page."""
     again = steps_of(book, [c for c in book.code_cells if c.count is not None or book.script])
-    page_steps = needed_steps(again, replace(product, calls=tuple(
-        (m, a, next((s.place for s in again if s.source == needed_at), len(again)))
-        for m, a, needed_at in made.others["calls"])))
+    page_steps = needed_steps(
+        again,
+        replace(
+            product,
+            calls=tuple(
+                (m, a, next((s.place for s in again if s.source == needed_at), len(again)))
+                for m, a, needed_at in made.others["calls"]
+            ),
+        ),
+    )
     if [(s.cell, s.source) for s in page_steps] == [(s.cell, s.source) for s in needed]:
         return None
-    child = Child(options["cwd"], python=options["python"], shell=options["shell"], seconds=options["seconds"], memory=options["memory"])
+    child = Child(
+        options["cwd"],
+        python=options["python"],
+        shell=options["shell"],
+        seconds=options["seconds"],
+        memory=options["memory"],
+    )
     try:
         child.run([_coded(s) for s in page_steps])
         main = max((s for s in made.tables), key=lambda s: made.tables[s]["rows"])
-        other = _prototype(child, page_steps, product, made.others["method"], ast.Name("raw", ast.Load()), 10**9, main, again)
+        other = _prototype(
+            child, page_steps, product, made.others["method"], ast.Name("raw", ast.Load()), 10**9, main, again
+        )
         mine = dict(zip(made.others["proof"]["places"], made.others["proof"]["expected"], strict=True))
         gaps = [abs(mine[p] - e) for p, e in zip(other["places"], other["expected"], strict=True) if p in mine]
         threshold = made.others["threshold"]
-        page: dict[str, Any] = {"largest": max(gaps, default=0.0), "changed": sum(g > 1e-12 for g in gaps), "of": len(gaps)}
+        page: dict[str, Any] = {
+            "largest": max(gaps, default=0.0),
+            "changed": sum(g > 1e-12 for g in gaps),
+            "of": len(gaps),
+        }
         if threshold:
             limit = child.do(f"answer = float(space[{threshold!r}])")
             state = json.loads(made.state["state.json"].data)["state"][threshold]["json"]

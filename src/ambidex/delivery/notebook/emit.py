@@ -18,7 +18,7 @@ __all__ = ["modules_of", "training_source"]
 def modules_of(
     found: Inference, *, notebook: str, product: str, method: str, constants: Mapping[str, str], seen: Mapping[str, str],
     columns: Sequence[Mapping[str, Any]], inputs: Sequence[str], key: str | None, main: str | None, threshold: str | None,
-    training: str,
+    training: str, dropped: bool = False,
 ) -> dict[str, str]:  # fmt: skip
     """Sources by path inside the package.
 
@@ -35,6 +35,7 @@ def modules_of(
         main: Output column, where a function gives a table.
         threshold: Name of a threshold among the state, or None.
         training: Source of ``train.py``.
+        dropped: The notebook leaves out rows with missing values: an infinite feature of such a row counts as missing.
     """
     dtypes = {c["name"]: c["dtype"] for c in columns}
     config = ['"""Constants of the notebook."""', "", "from __future__ import annotations", ""]
@@ -49,7 +50,7 @@ def modules_of(
         "__init__.py": f'"""Made from {notebook}."""\n',
         "config.py": "\n".join(config) + "\n",
         "schema.py": schema,
-        "features.py": _features(found, notebook, product, method, constants, seen, main, threshold),
+        "features.py": _features(found, notebook, product, method, constants, seen, main, threshold, dropped),
         "predict.py": asset("predictor.py"),
         "frozen.py": asset("frozen.py"),
         "state.py": asset("state.py"),
@@ -59,7 +60,7 @@ def modules_of(
 
 def _features(
     found: Inference, notebook: str, product: str, method: str, constants: Mapping[str, str], seen: Mapping[str, str],
-    main: str | None, threshold: str | None,
+    main: str | None, threshold: str | None, dropped: bool,
 ) -> str:  # fmt: skip
     imports = sorted({ast.unparse(n) for n in found.imports.values()})
     helpers = []
@@ -90,10 +91,16 @@ def _features(
             if isinstance(n, ast.Name)}  # fmt: skip
     given = [f'{n} = state["{n}"]' for n in local if n in used and n not in hidden]
     x = ast.unparse(found.x) if found.x is not None else RAW
+    ending_lines: list[str] = []
+    if dropped and method != "function":
+        ending_lines = [
+            "# The notebook left out rows with missing values; here what cannot be worked out counts as missing."
+        ]
+        x = f"{x}.replace([float('inf'), float('-inf')], float('nan'))"
     parts += [
         "", "def features(raw: Any, state: dict[str, Any], kept: dict[str, Any], frozen: Any) -> Any:",
         '    """What the model is given. Rows are neither left out nor reordered, and ``raw`` stays as it is."""',
-        *_indented([*given, *body.split("\n"), f"return {x}"]), "",
+        *_indented([*given, *body.split("\n"), *ending_lines, f"return {x}"]), "",
         "", "def score(raw: Any, state: dict[str, Any], kept: dict[str, Any], frozen: Any) -> Any:",
         '    """What the prototype gives for raw rows."""',
     ]  # fmt: skip
@@ -194,6 +201,8 @@ def _relative(node: ast.stmt) -> ast.stmt:
 
 def _absolute(text: str) -> bool:
     plain = text.replace("\\", "/")
-    return "\n" not in text and len(plain) > 2 and (
-        (plain.startswith(("/", "~/")) and plain.count("/") >= 2) or (plain[1:3] == ":/" and plain[0].isalpha())
+    return (
+        "\n" not in text
+        and len(plain) > 2
+        and ((plain.startswith(("/", "~/")) and plain.count("/") >= 2) or (plain[1:3] == ":/" and plain[0].isalpha()))
     )

@@ -27,8 +27,14 @@ def run_traps(made: Converted, steps: Sequence[Step], product: Product) -> list[
     if saving and (lacking or kept or (product.is_function and helpers)):
         homes = [s.cell for s in steps if s.defines & set(lacking) and not s.is_import]
         homes += [int(site.split()[1].split(".")[0]) for site in kept]
-        homes += [s.cell for s in steps if any(m == "fit_transform" for m, _ in calls_of(s.node)) and s.cell in made.cells]
-        what = [*lacking, *[f"what cell {site.split()[1].split('.')[0]} works out ({site.split()[0]})" for site in kept], *helpers]
+        homes += [
+            s.cell for s in steps if any(m == "fit_transform" for m, _ in calls_of(s.node)) and s.cell in made.cells
+        ]
+        what = [
+            *lacking,
+            *[f"what cell {site.split()[1].split('.')[0]} works out ({site.split()[0]})" for site in kept],
+            *helpers,
+        ]
         also = f", {', '.join(constants)}" if constants else ""
         out.append(Trap("state-not-saved", tuple(sorted({*homes, *saving})),
                         f"the saved file lacks {', '.join(what)}{also}; the package holds them"))  # fmt: skip
@@ -40,11 +46,23 @@ def run_traps(made: Converted, steps: Sequence[Step], product: Product) -> list[
         dropping = [
             s.cell for s in steps if s.cell in made.cells and any(repr(n) in s.source for n in after)
         ]  # fmt: skip
-        out.append(Trap("post-outcome-column", tuple(sorted({*dropping, *table_cell})), f"{', '.join(absent)} are in the file and are no input"))
+        out.append(
+            Trap(
+                "post-outcome-column",
+                tuple(sorted({*dropping, *table_cell})),
+                f"{', '.join(absent)} are in the file and are no input",
+            )
+        )
     for site, (before, left) in made.left.items():
         cell = int(site.split()[1].split(".")[0])
         if before - left and before >= 0.5 * max(t["rows"] for t in made.tables.values()):
-            out.append(Trap("drops-rows", (cell,), f"{before - left:,} of {before:,} rows are left out of training; when predicting none is"))
+            out.append(
+                Trap(
+                    "drops-rows",
+                    (cell,),
+                    f"{before - left:,} of {before:,} rows are left out of training; when predicting none is",
+                )
+            )
     if made.page is not None:
         page = made.page
         if "fails" in page:
@@ -56,7 +74,13 @@ def run_traps(made: Converted, steps: Sequence[Step], product: Product) -> list[
         if "fails" in page or page["changed"]:
             out.append(Trap("page-order", tuple(made.cells), text))
     if made.pickled:
-        out.append(Trap("pickled-state", (), f"{', '.join(made.pickled)} has no form but a pickle; it is read with the list of its names only, and marked"))
+        out.append(
+            Trap(
+                "pickled-state",
+                (),
+                f"{', '.join(made.pickled)} has no form but a pickle; it is read with the list of its names only, and marked",
+            )
+        )
     if made.target is None:
         out.append(Trap("no-raw-target", (), "no column of the file is the label, so gates need a table with one"))
     return out

@@ -192,7 +192,8 @@ def sites_in(node: ast.AST) -> set[str]:
 class _Silent(ast.NodeTransformer):
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         drawn = isinstance(node.value, ast.Call) and (
-            getattr(node.value.func, "id", "") in _DRAWN or base_name(node.value.func) in ("plt", "sns", "fig", "ax", "axes")
+            getattr(node.value.func, "id", "") in _DRAWN
+            or base_name(node.value.func) in ("plt", "sns", "fig", "ax", "axes")
         )
         return ast.Pass() if drawn else node
 

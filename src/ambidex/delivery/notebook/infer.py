@@ -45,7 +45,14 @@ class Inference:
 
 
 def infer(
-    steps: Sequence[Step], kinds: Kinds, seen: Mapping[str, str], x: ast.expr, place: int, *, model: str, main: str | None
+    steps: Sequence[Step],
+    kinds: Kinds,
+    seen: Mapping[str, str],
+    x: ast.expr,
+    place: int,
+    *,
+    model: str,
+    main: str | None,
 ) -> Inference:
     """Walk back from what the model is given to the rows as they were read.
 
@@ -174,8 +181,10 @@ def _cut(step: Step, reading: set[str], needed: set[str]) -> list[ast.stmt] | No
         and getattr(step.node.value.func, "attr", "") == "DataFrame"
         and any(isinstance(a, ast.List | ast.Dict) for a in step.node.value.args)
     )
-    joined = isinstance(step.node, ast.Assign) and inside[:1] == ["concat"] and not any(
-        k.arg == "axis" for c in ast.walk(step.node) if isinstance(c, ast.Call) for k in c.keywords
+    joined = (
+        isinstance(step.node, ast.Assign)
+        and inside[:1] == ["concat"]
+        and not any(k.arg == "axis" for c in ast.walk(step.node) if isinstance(c, ast.Call) for k in c.keywords)
     )
     if not (by_hand or joined or any(m in reading for m in inside)):
         return None
@@ -237,15 +246,17 @@ class _Special(ast.NodeTransformer):
             return ast.Call(ast.Attribute(owner, "transform", ast.Load()), [node.args[2]], [])
         if method == "split" and isinstance(node.args[1], ast.List):
             self.out.sites.discard(site)
-            copies = [
-                ast.Call(ast.Attribute(a, "copy", ast.Load()), [], []) for a in node.args[1].elts for _ in (0, 1)
-            ]
+            copies = [ast.Call(ast.Attribute(a, "copy", ast.Load()), [], []) for a in node.args[1].elts for _ in (0, 1)]
             return ast.Tuple(list(copies), ast.Load())
         return node
 
     def narrowed(self, node: ast.stmt, needed: set[str]) -> ast.stmt:
         """``a, b, c, d = (…)`` with the needed names only."""
-        if not (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple) and isinstance(node.value, ast.Tuple)):
+        if not (
+            isinstance(node, ast.Assign)
+            and isinstance(node.targets[0], ast.Tuple)
+            and isinstance(node.value, ast.Tuple)
+        ):
             return node
         pairs = [
             (t, v) for t, v in zip(node.targets[0].elts, node.value.elts, strict=False)

@@ -40,7 +40,9 @@ def write_package(folder: Path, name: str, made: Converted, traps: Sequence[Trap
         for path, part in made.state.items():
             (home / "state" / path).write_bytes(part.data)
         golden = {"rows": [r for r, _ in made.golden], "expected": [p for _, p in made.golden]}
-        (building / "tests" / "golden.json").write_text(json.dumps(golden, indent=1, ensure_ascii=False), encoding="utf-8")
+        (building / "tests" / "golden.json").write_text(
+            json.dumps(golden, indent=1, ensure_ascii=False), encoding="utf-8"
+        )
         (home / "py.typed").write_text("", encoding="utf-8")
         for path, text in _texts(name, package, made, traps, notebook).items():
             (building / path).write_text(text, encoding="utf-8")
@@ -59,7 +61,11 @@ def _texts(name: str, package: str, made: Converted, traps: Sequence[Trap], note
         f"| `{c.name}` | {c.type} | {'may be missing' if c.nullable else 'always there'} | {', '.join(c.levels[:8])} |"
         for c in made.schema.columns
     )
-    told = "\n".join(f"- **{t.kind}** (cells {', '.join(map(str, t.cells[:12])) or '-'}): {t.what}" for t in traps if t.kind != "dead-code")
+    told = "\n".join(
+        f"- **{t.kind}** (cells {', '.join(map(str, t.cells[:12])) or '-'}): {t.what}"
+        for t in traps
+        if t.kind != "dead-code"
+    )
     same = (
         f"Predicts as the notebook's own run does on {proof.equal:,} of {proof.of:,} raw rows at once and on "
         f"{proof.single:,} of {proof.single_of:,} one by one (largest difference {proof.largest:.3g})."

@@ -54,7 +54,9 @@ def find_product(steps: Sequence[Step]) -> Product | None:
                 continue
             owner = call.func.value
             if isinstance(owner, ast.Name) and owner.id in names and method in _PREDICT:
-                calls.append((_rank(call.args[0], steps, step.place), -step.place, method, _whole(call.args[0]), step.place))
+                calls.append(
+                    (_rank(call.args[0], steps, step.place), -step.place, method, _whole(call.args[0]), step.place)
+                )
             elif method == "fit" and _binds(step, names) and (base_name(owner) in names or name in step.defines):
                 calls.append((1, -step.place, "fit", _whole(call.args[0]), step.place))
     calls.sort(key=lambda c: (c[0], c[1]))
@@ -70,7 +72,13 @@ def saved_names(steps: Sequence[Step]) -> tuple[str, ...]:
             if method not in _SAVE:
                 continue
             parts: list[ast.AST] = list(call.args[:1])
-            if isinstance(call.func, ast.Attribute) and base_name(call.func) not in ("joblib", "pickle", "json", "torch", "np"):
+            if isinstance(call.func, ast.Attribute) and base_name(call.func) not in (
+                "joblib",
+                "pickle",
+                "json",
+                "torch",
+                "np",
+            ):
                 parts.append(call.func.value)
             if base_name(call.func) == "json":
                 continue

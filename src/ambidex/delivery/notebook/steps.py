@@ -9,7 +9,17 @@ from dataclasses import dataclass
 
 from ambidex.delivery.notebook.reader import Cell, Notebook
 
-__all__ = ["Step", "base_name", "calls_of", "free_names", "last_definition", "expand", "slice_back", "steps_in", "steps_of"]
+__all__ = [
+    "Step",
+    "base_name",
+    "calls_of",
+    "free_names",
+    "last_definition",
+    "expand",
+    "slice_back",
+    "steps_in",
+    "steps_of",
+]
 
 _BUILTINS = frozenset(dir(builtins)) | {"display", "get_ipython"}
 MUTATORS = frozenset({

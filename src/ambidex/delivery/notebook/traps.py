@@ -34,7 +34,9 @@ _SECRET_NAME = re.compile(r"(secret|password|passwd|api_?key|token|access_?key|p
 _PRODUCTION = ("deploy", "overwrite", "saveAsTable", "to_sql", "register", "register_model", "publish")
 _NETWORK = ("requests", "urllib", "httpx", "socket", "ftplib", "smtplib", "boto3", "paramiko")
 _PLOTTING = ("matplotlib", "seaborn", "plotly", "IPython", "bokeh", "altair")
-_PROTECTED = re.compile(r"^(sex|gender|age|race|ethnicity|religion|nationality|marital|marriage|disability)$", re.IGNORECASE)
+_PROTECTED = re.compile(
+    r"^(sex|gender|age|race|ethnicity|religion|nationality|marital|marriage|disability)$", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,11 @@ def secret_cells(book: Notebook) -> list[tuple[int, int, str]]:
             if isinstance(node, ast.Assign | ast.keyword):
                 names = [base_name(t) or "" for t in node.targets] if isinstance(node, ast.Assign) else [node.arg or ""]
                 value = node.value
-                if isinstance(value, ast.Constant) and isinstance(value.value, str) and len(value.value) >= 8 and any(
-                    _SECRET_NAME.search(n) for n in names
+                if (
+                    isinstance(value, ast.Constant)
+                    and isinstance(value.value, str)
+                    and len(value.value) >= 8
+                    and any(_SECRET_NAME.search(n) for n in names)
                 ):
                     found.append((cell.index, value.lineno, value.value[:2] + "…"))
     return sorted(set(found))
@@ -108,7 +113,11 @@ def _all(
 def _page(book: Notebook, steps: Sequence[Step], live: set[int]) -> Iterator[Trap]:
     code = book.code_cells
     if not book.script and not any(c.ran for c in code):
-        yield Trap("never-run", tuple(c.index for c in code), "no cell has a count or an output: there is nothing to be equal to")
+        yield Trap(
+            "never-run",
+            tuple(c.index for c in code),
+            "no cell has a count or an output: there is nothing to be equal to",
+        )
     counted = [c for c in code if c.count is not None]
     counts = [c.count or 0 for c in counted]
     if not book.script and counted and counts != sorted(counts):
@@ -126,14 +135,20 @@ def _page(book: Notebook, steps: Sequence[Step], live: set[int]) -> Iterator[Tra
         at_odds = {n: cells for n, cells in bound.items() if set(cells) & set(moved)}
         readers = {n: [s.cell for s in steps if n in s.reads and s.cell in live] for n in at_odds}
         cells = {*moved, *(c for cs in at_odds.values() for c in cs), *(c for cs in readers.values() for c in cs)}
-        yield Trap("order", tuple(sorted(cells)), f"cells {_list(moved)} ran before cells above them; the counts are followed")
+        yield Trap(
+            "order", tuple(sorted(cells)), f"cells {_list(moved)} ran before cells above them; the counts are followed"
+        )
     gone: dict[str, int] = {}
     page = sorted((s for s in steps), key=lambda s: (s.cell, s.place))
     for step in page:
         for name in step.reads & gone.keys():
             if any(name in s.defines | s.changes for s in page if s.cell <= step.cell and s.cell > gone[name]):
                 continue
-            yield Trap("stale-name", (gone[name], step.cell), f"cell {step.cell} reads {name}, which cell {gone[name]} above it deletes")
+            yield Trap(
+                "stale-name",
+                (gone[name], step.cell),
+                f"cell {step.cell} reads {name}, which cell {gone[name]} above it deletes",
+            )
         for name in step.defines:
             gone.pop(name, None)
         for name in step.deletes:
@@ -143,7 +158,9 @@ def _page(book: Notebook, steps: Sequence[Step], live: set[int]) -> Iterator[Tra
         before = {n for s in steps if s.place < step.place for n in s.defines | s.changes}
         lacking = sorted(n for n in step.reads & ever if n not in before and n not in step.defines | step.changes)
         if lacking and not step.is_definition:
-            yield Trap("missing-definition", (step.cell,), f"{_list(lacking)} comes from a cell that was changed or run since")
+            yield Trap(
+                "missing-definition", (step.cell,), f"{_list(lacking)} comes from a cell that was changed or run since"
+            )
     magics = [c.index for c in code if c.magics]
     if magics:
         yield Trap("magic", tuple(magics), "magics are left out, the code under them is kept")
@@ -153,9 +170,13 @@ def _page(book: Notebook, steps: Sequence[Step], live: set[int]) -> Iterator[Tra
         yield Trap("shell", tuple(shell), f"shell lines, not run: {lines}")
     interactive = [s.cell for s in steps for n in ast.walk(s.node) if isinstance(n, ast.Name) and n.id == "get_ipython"]
     if interactive:
-        yield Trap("interactive-only", tuple(sorted(set(interactive))), "get_ipython is there in a notebook only; left out")
+        yield Trap(
+            "interactive-only", tuple(sorted(set(interactive))), "get_ipython is there in a notebook only; left out"
+        )
     for cell, line, masked in secret_cells(book):
-        yield Trap("secret", (cell,), f"line {line} holds what looks like a credential ({masked}); it is copied nowhere")
+        yield Trap(
+            "secret", (cell,), f"line {line} holds what looks like a credential ({masked}); it is copied nowhere"
+        )
 
 
 def _world(book: Notebook, steps: Sequence[Step], cwd: Path, ours: bool) -> Iterator[Trap]:
@@ -167,7 +188,11 @@ def _world(book: Notebook, steps: Sequence[Step], cwd: Path, ours: bool) -> Iter
     for cell, tree in everything:
         for node in ast.walk(tree):
             if isinstance(node, ast.Import | ast.ImportFrom):
-                roots = [a.name.split(".")[0] for a in node.names] if isinstance(node, ast.Import) else [(node.module or "").split(".")[0]]
+                roots = (
+                    [a.name.split(".")[0] for a in node.names]
+                    if isinstance(node, ast.Import)
+                    else [(node.module or "").split(".")[0]]
+                )
                 for root in roots:
                     if root in ("pyspark", "databricks"):
                         spark.add(cell)
@@ -192,11 +217,17 @@ def _world(book: Notebook, steps: Sequence[Step], cwd: Path, ours: bool) -> Iter
             direct = {n for n in step.reads if n in names}
             if direct:
                 cells.add(step.cell)
-                if any(isinstance(p, ast.Call) and (base_name(p.func) in carried["closed"]) for p in ast.walk(step.node)):
+                if any(
+                    isinstance(p, ast.Call) and (base_name(p.func) in carried["closed"]) for p in ast.walk(step.node)
+                ):
                     names |= {n for n in step.defines}
         comment = any(re.search("not installable|internal", c.code) for c in book.code_cells if c.index in cells)
         kind = "closed-client" if comment else "missing-module"
-        yield Trap(kind, tuple(sorted(cells)), f"the module {root} is not here; nothing is looked for under that name or installed")
+        yield Trap(
+            kind,
+            tuple(sorted(cells)),
+            f"the module {root} is not here; nothing is looked for under that name or installed",
+        )
     env: dict[int, list[str]] = {}
     for cell, tree in everything:
         for node in ast.walk(tree):
@@ -208,12 +239,20 @@ def _world(book: Notebook, steps: Sequence[Step], cwd: Path, ours: bool) -> Iter
             if isinstance(key, ast.Constant):
                 env.setdefault(cell, []).append(str(key.value))
     if env:
-        yield Trap("credentials", tuple(sorted(env)), f"read from the environment: {_list([n for v in env.values() for n in v])}; never read by us")
+        yield Trap(
+            "credentials",
+            tuple(sorted(env)),
+            f"read from the environment: {_list([n for v in env.values() for n in v])}; never read by us",
+        )
     for cell, tree in everything:
         tried = {id(n) for t in ast.walk(tree) if isinstance(t, ast.Try) for b in t.body for n in ast.walk(b)}
         for node in ast.walk(tree):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and _absolute(node.value):
-                yield Trap("absolute-path", (cell,), f"line {node.lineno}: {node.value} is a place of one machine; the file's name is kept, the folder becomes a setting")
+                yield Trap(
+                    "absolute-path",
+                    (cell,),
+                    f"line {node.lineno}: {node.value} is a place of one machine; the file's name is kept, the folder becomes a setting",
+                )
             if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in READERS and node.args:
                 path = node.args[0]
                 if isinstance(path, ast.Constant) and isinstance(path.value, str) and id(node) not in tried:
@@ -224,7 +263,9 @@ def _world(book: Notebook, steps: Sequence[Step], cwd: Path, ours: bool) -> Iter
         if m in _PRODUCTION or (m == "write" and any(k.arg == "mode" for k in c.keywords))
     })  # fmt: skip
     if writes:
-        yield Trap("writes-production", tuple(writes), "registers, deploys or overwrites something that others use; never run")
+        yield Trap(
+            "writes-production", tuple(writes), "registers, deploys or overwrites something that others use; never run"
+        )
     nets = sorted({s.cell for s in _page_steps(book) if any(w in s.source for w in _NETWORK) and not s.is_import})
     if nets:
         yield Trap("network", tuple(nets), "reaches for the network; there is none when it runs here")
@@ -258,8 +299,14 @@ def _found(path: str, cwd: Path) -> bool:
 def _absolute(text: str) -> bool:
     plain = text.replace("\\", "/")
     drive = plain[1:3] == ":/" and plain[0].isalpha()
-    return "\n" not in text and len(plain) > 3 and " " not in plain[:3] and (
-        drive or (plain.startswith(("/", "~/")) and plain.count("/") >= 2 and bool(re.match(r"[~/][\w./ -]+$", plain)))
+    return (
+        "\n" not in text
+        and len(plain) > 3
+        and " " not in plain[:3]
+        and (
+            drive
+            or (plain.startswith(("/", "~/")) and plain.count("/") >= 2 and bool(re.match(r"[~/][\w./ -]+$", plain)))
+        )
     )
 
 
@@ -271,13 +318,30 @@ def _names(steps: Sequence[Step], needed: Sequence[Step], product: Product | Non
             definitions.setdefault(next(iter(step.defines)), []).append(step)
     for name, places in definitions.items():
         if len({p.cell for p in places}) > 1:
-            yield Trap("function-redefined", tuple(p.cell for p in places), f"{name} is defined {len(places)} times; the last one counts")
+            yield Trap(
+                "function-redefined",
+                tuple(p.cell for p in places),
+                f"{name} is defined {len(places)} times; the last one counts",
+            )
     for name in sorted({n for s in steps for n in s.defines}):
         bound = [s for s in steps if name in s.defines and not s.is_import and not s.is_definition]
         cells = list(dict.fromkeys(s.cell for s in bound))
-        used = product is not None and (name == product.name or name in _inner(steps, product) or any(s.place in live for s in bound))
-        if len(cells) > 1 and used and any(isinstance(s.node, ast.Assign) and isinstance(s.node.value, ast.Call) and "fit" in [m for m, _ in calls_of(s.node)] for s in bound):
-            yield Trap("name-reused", tuple(cells), f"{name} stands for one fit first, for another later; the later one counts")
+        used = product is not None and (
+            name == product.name or name in _inner(steps, product) or any(s.place in live for s in bound)
+        )
+        if (
+            len(cells) > 1
+            and used
+            and any(
+                isinstance(s.node, ast.Assign)
+                and isinstance(s.node.value, ast.Call)
+                and "fit" in [m for m, _ in calls_of(s.node)]
+                for s in bound
+            )
+        ):
+            yield Trap(
+                "name-reused", tuple(cells), f"{name} stands for one fit first, for another later; the later one counts"
+            )
     changed: dict[str, list[int]] = {}
     for step in needed:
         for name in step.defines | step.changes:
@@ -285,7 +349,11 @@ def _names(steps: Sequence[Step], needed: Sequence[Step], product: Product | Non
                 changed.setdefault(name, []).append(step.cell)
     for name, cells in changed.items():
         if len(set(cells)) >= 4:
-            yield Trap("reassigned", tuple(sorted(set(cells))), f"{name} is assigned again or changed in place in {len(set(cells))} cells; their order is kept")
+            yield Trap(
+                "reassigned",
+                tuple(sorted(set(cells))),
+                f"{name} is assigned again or changed in place in {len(set(cells))} cells; their order is kept",
+            )
     for step in steps:
         node = step.node
         if step.is_definition and step.place in live:
@@ -293,15 +361,23 @@ def _names(steps: Sequence[Step], needed: Sequence[Step], product: Product | Non
                 n in s.defines and not s.is_import and not s.is_definition for s in steps))  # fmt: skip
             if hidden and isinstance(node, ast.FunctionDef):
                 later = [s.cell for s in steps if s.place > step.place and s.defines & set(hidden)]
-                yield Trap("hidden-global", tuple(dict.fromkeys([step.cell, *later])), f"{node.name} reads {_list(hidden)} from around it; they are handed in")
+                yield Trap(
+                    "hidden-global",
+                    tuple(dict.fromkeys([step.cell, *later])),
+                    f"{node.name} reads {_list(hidden)} from around it; they are handed in",
+                )
         if isinstance(node, ast.FunctionDef) and step.place in live:
             hit = mutated_parameters(node, {})
             if hit:
-                yield Trap("mutates-input", (step.cell,), f"{node.name} writes into the table it is given; it gets a copy")
+                yield Trap(
+                    "mutates-input", (step.cell,), f"{node.name} writes into the table it is given; it gets a copy"
+                )
             if any(m == "print" for m, _ in calls_of(node)):
                 yield Trap("prints", (step.cell,), f"{node.name} prints on every call; left out")
         if isinstance(node, ast.ClassDef) and step.place in live:
-            yield Trap("notebook-class", (step.cell,), f"the class {node.name} lives in a cell; it moves into the package")
+            yield Trap(
+                "notebook-class", (step.cell,), f"the class {node.name} lives in a cell; it moves into the package"
+            )
 
 
 def _inner(steps: Sequence[Step], product: Product) -> set[str]:
@@ -312,7 +388,9 @@ def _inner(steps: Sequence[Step], product: Product) -> set[str]:
     return found
 
 
-def _statistics(book: Notebook, steps: Sequence[Step], needed: Sequence[Step], product: Product | None) -> Iterator[Trap]:
+def _statistics(
+    book: Notebook, steps: Sequence[Step], needed: Sequence[Step], product: Product | None
+) -> Iterator[Trap]:
     live = {s.place for s in needed}
     splits = [s for s in steps if any(m == "train_test_split" for m, _ in calls_of(s.node)) and not s.is_import]
     first_split = splits[0].place if splits else 10**9
@@ -327,27 +405,74 @@ def _statistics(book: Notebook, steps: Sequence[Step], needed: Sequence[Step], p
             has = any(k.arg in (seed, None) for k in call.keywords) if seed else bool(call.args or call.keywords)
             shuffle_off = any(k.arg == "shuffle" and getattr(k.value, "value", True) is False for k in call.keywords)
             if not has and not shuffle_off and not (method == "shuffle" and isinstance(call.func, ast.Attribute)):
-                yield Trap("unseeded", (step.cell,), f"{method} has no {seed or 'seed'}: predictions change from run to run; equality holds for this run only")
+                yield Trap(
+                    "unseeded",
+                    (step.cell,),
+                    f"{method} has no {seed or 'seed'}: predictions change from run to run; equality holds for this run only",
+                )
     for step in needed:
         if step.is_definition:
             continue
         for method, call in calls_of(step.node):
             owner = ast.unparse(call.func.value) if isinstance(call.func, ast.Attribute) else ""
-            if method in ("median", "mean", "mode", "std") and step.place < first_split and not owner.startswith("np") and "groupby" not in owner and not any(k.arg == "axis" for k in call.keywords):
-                yield Trap("fit-on-all-rows", (step.cell,), f"the {method} of all rows, before the split; kept as a constant (a mild leak)")
+            if (
+                method in ("median", "mean", "mode", "std")
+                and step.place < first_split
+                and not owner.startswith("np")
+                and "groupby" not in owner
+                and not any(k.arg == "axis" for k in call.keywords)
+            ):
+                yield Trap(
+                    "fit-on-all-rows",
+                    (step.cell,),
+                    f"the {method} of all rows, before the split; kept as a constant (a mild leak)",
+                )
             if method in ("fit_transform", "fit") and step.place < first_split and splits and "model" not in owner:
-                yield Trap("fit-on-all-rows", (step.cell,), f"{owner or method} is fitted on all rows, before the split (a leak)")
-            if method in ("qcut", "get_dummies", "factorize", "rank", "transform") and not (method == "transform" and "groupby" not in owner):
-                yield Trap("batch-dependent", (step.cell,), f"{method} depends on the rows that are there; levels and edges of training are kept")
+                yield Trap(
+                    "fit-on-all-rows",
+                    (step.cell,),
+                    f"{owner or method} is fitted on all rows, before the split (a leak)",
+                )
+            if method in ("qcut", "get_dummies", "factorize", "rank", "transform") and not (
+                method == "transform" and "groupby" not in owner
+            ):
+                yield Trap(
+                    "batch-dependent",
+                    (step.cell,),
+                    f"{method} depends on the rows that are there; levels and edges of training are kept",
+                )
             if method in ("drop_duplicates", "dropna"):
-                yield Trap("drops-rows", (step.cell,), f"{method} leaves rows out of training; when predicting none is left out" + ("; the prototype never scored such rows, so nothing is proven for them" if method == "dropna" else ""))
+                yield Trap(
+                    "drops-rows",
+                    (step.cell,),
+                    f"{method} leaves rows out of training; when predicting none is left out"
+                    + (
+                        "; the prototype never scored such rows, so nothing is proven for them: what cannot be worked out counts as missing, and the model does with it what it does"
+                        if method == "dropna"
+                        else ""
+                    ),
+                )
         text = step.source
         if ".cat.codes" in text:
-            yield Trap("batch-dependent", (step.cell,), "category codes depend on the levels that are there; those of training are kept")
-        if isinstance(step.node, ast.Assign) and isinstance(step.node.value, ast.ListComp) and (".unique()" in text or "is_numeric_dtype" in text or ".dtype" in text or ".nunique()" in text):
-            yield Trap("batch-dependent", (step.cell,), f"{_list(sorted(step.defines))} is worked out from the rows that are there; kept as it was")
+            yield Trap(
+                "batch-dependent",
+                (step.cell,),
+                "category codes depend on the levels that are there; those of training are kept",
+            )
+        if (
+            isinstance(step.node, ast.Assign)
+            and isinstance(step.node.value, ast.ListComp)
+            and (".unique()" in text or "is_numeric_dtype" in text or ".dtype" in text or ".nunique()" in text)
+        ):
+            yield Trap(
+                "batch-dependent",
+                (step.cell,),
+                f"{_list(sorted(step.defines))} is worked out from the rows that are there; kept as it was",
+            )
         if isinstance(step.node, ast.Assign) and re.search(r"[<>]=? ?\w+(\[[^]]*\])?\.(mean|median|max|min)\(\)", text):
-            yield Trap("batch-dependent", (step.cell,), "compares with a figure of the rows that are there; kept as it was")
+            yield Trap(
+                "batch-dependent", (step.cell,), "compares with a figure of the rows that are there; kept as it was"
+            )
         if re.search(r"groupby\([^)]*\)\[[^]]*\]\.(mean|agg|median)\(", text) and ".map(" in text:
             yield Trap("leak-target-encoding" if step.place < first_split else "target-encoding", (step.cell,),
                        "levels are replaced by their rate over all rows, labels included, before the split: a leak")  # fmt: skip
@@ -355,48 +480,129 @@ def _statistics(book: Notebook, steps: Sequence[Step], needed: Sequence[Step], p
                        "a level that training did not have has no rate: it becomes missing, and what follows fills it")  # fmt: skip
         if re.search(r"\.map\((\w+)\)", text) and not re.search(r"groupby", text):
             mapping = re.search(r"\.map\((\w+)\)", text)
-            literal = [s for s in steps if mapping and mapping[1] in s.defines and isinstance(getattr(s.node, "value", None), ast.Dict)]
+            literal = [
+                s
+                for s in steps
+                if mapping and mapping[1] in s.defines and isinstance(getattr(s.node, "value", None), ast.Dict)
+            ]
             if literal:
-                yield Trap("unseen-level", (literal[0].cell,), f"only {ast.unparse(literal[0].node.value)[:80]} are known; another spelling becomes missing")  # type: ignore[attr-defined]
+                yield Trap(
+                    "unseen-level",
+                    (literal[0].cell,),
+                    f"only {ast.unparse(literal[0].node.value)[:80]} are known; another spelling becomes missing",
+                )  # type: ignore[attr-defined]
     for step in needed:
         if isinstance(step.node, ast.FunctionDef):
             for part in ast.walk(step.node):
                 mapping = re.search(r"\.map\((\w+)\)", ast.unparse(part)) if isinstance(part, ast.Assign) else None
-                literal = [s for s in steps if mapping and mapping[1] in s.defines and isinstance(getattr(s.node, "value", None), ast.Dict)]
+                literal = [
+                    s
+                    for s in steps
+                    if mapping and mapping[1] in s.defines and isinstance(getattr(s.node, "value", None), ast.Dict)
+                ]
                 if literal:
-                    yield Trap("unseen-level", (literal[0].cell,), f"only {ast.unparse(literal[0].node.value)[:80]} are known; another spelling becomes missing, and the model may refuse it")  # type: ignore[attr-defined]
+                    yield Trap(
+                        "unseen-level",
+                        (literal[0].cell,),
+                        f"only {ast.unparse(literal[0].node.value)[:80]} are known; another spelling becomes missing, and the model may refuse it",
+                    )  # type: ignore[attr-defined]
             text = ast.unparse(step.node)
-            if any(m in READERS for m, _ in calls_of(step.node)) and re.search(r"between\(|[<>]=? ?\d|dropoff|return \w+\[", text):
-                yield Trap("target-filter", (step.cell,), f"{step.node.name} reads, makes the target and leaves rows out by it; when predicting there is no target and no filter")
+            if any(m in READERS for m, _ in calls_of(step.node)) and re.search(
+                r"between\(|[<>]=? ?\d|dropoff|return \w+\[", text
+            ):
+                yield Trap(
+                    "target-filter",
+                    (step.cell,),
+                    f"{step.node.name} reads, makes the target and leaves rows out by it; when predicting there is no target and no filter",
+                )
     over = [s for s in needed if not s.is_definition and s.place < first_split and any(
         m in ("fit_resample", "SMOTE", "resample") or re.search(r"oversampl|upsampl|more_|balance|smote|synth", m, re.IGNORECASE) for m, _ in calls_of(s.node))]  # fmt: skip
     if over and splits:
-        functions = [s.cell for s in needed if s.is_definition and any(next(iter(s.defines)) == m for o in over for m, _ in calls_of(o.node))]
-        yield Trap("leak-oversampling", tuple(sorted({*functions, *[s.cell for s in over], splits[0].cell})), "rows are made or repeated before the split, so test rows have near copies in training: a leak")
-        cv = [s.cell for s in steps if any(m in ("cross_val_score", "cross_validate") for m, _ in calls_of(s.node)) and s.reads & {n for o in over for n in o.defines}]
+        functions = [
+            s.cell
+            for s in needed
+            if s.is_definition and any(next(iter(s.defines)) == m for o in over for m, _ in calls_of(o.node))
+        ]
+        yield Trap(
+            "leak-oversampling",
+            tuple(sorted({*functions, *[s.cell for s in over], splits[0].cell})),
+            "rows are made or repeated before the split, so test rows have near copies in training: a leak",
+        )
+        cv = [
+            s.cell
+            for s in steps
+            if any(m in ("cross_val_score", "cross_validate") for m, _ in calls_of(s.node))
+            and s.reads & {n for o in over for n in o.defines}
+        ]
         if cv:
-            yield Trap("leak-in-cv", tuple(cv), "cross-validation runs on rows that were made from each other; no evidence")
+            yield Trap(
+                "leak-in-cv", tuple(cv), "cross-validation runs on rows that were made from each other; no evidence"
+            )
     tested = {n for s in splits for n in s.defines if "test" in n or "valid" in n}
     for step in steps:
         text = step.source
-        if isinstance(step.node, ast.For) and re.search(r"arange|linspace", text) and re.search(r"thr|cut|proba", text) and any(t in text for t in tested):
+        if (
+            isinstance(step.node, ast.For)
+            and re.search(r"arange|linspace", text)
+            and re.search(r"thr|cut|proba", text)
+            and any(t in text for t in tested)
+        ):
             after = [s.cell for s in steps if s.place > step.place and ("idxmax" in s.source or "max(" in s.source)][:1]
-            yield Trap("threshold-on-test", (step.cell, *after), "the threshold is chosen on the test rows; what is shown for it is too good")
+            yield Trap(
+                "threshold-on-test",
+                (step.cell, *after),
+                "the threshold is chosen on the test rows; what is shown for it is too good",
+            )
     fits = [s for s in steps if not s.is_definition and any(m == "fit" for m, _ in calls_of(s.node))]
-    if splits and len(fits) > 2 and product is not None and len(product.others) > 1 and any("roc_auc_score" in s.source or "score(" in s.source for s in fits):
-        picked = [s.cell for s in steps if product.name in s.defines and isinstance(getattr(s.node, "value", None), ast.Name)]
-        yield Trap("model-picked-on-test", tuple(picked or [fits[-1].cell]), "several models are compared on the same test rows; the winner's figure is a little too good")
+    if (
+        splits
+        and len(fits) > 2
+        and product is not None
+        and len(product.others) > 1
+        and any("roc_auc_score" in s.source or "score(" in s.source for s in fits)
+    ):
+        picked = [
+            s.cell for s in steps if product.name in s.defines and isinstance(getattr(s.node, "value", None), ast.Name)
+        ]
+        yield Trap(
+            "model-picked-on-test",
+            tuple(picked or [fits[-1].cell]),
+            "several models are compared on the same test rows; the winner's figure is a little too good",
+        )
     for step in steps:
-        if any(m == "StratifiedKFold" or m == "KFold" for m, _ in calls_of(step.node)) and "shuffle=True" in step.source:
-            yield Trap("time-order", (step.cell,), "random folds; where rows are in time order, figures of random folds flatter")
-    dtype = [s for s in needed if isinstance(s.node, ast.FunctionDef | ast.ClassDef) and re.search(r"\bastype\(str\)", s.source)]
+        if (
+            any(m == "StratifiedKFold" or m == "KFold" for m, _ in calls_of(step.node))
+            and "shuffle=True" in step.source
+        ):
+            yield Trap(
+                "time-order",
+                (step.cell,),
+                "random folds; where rows are in time order, figures of random folds flatter",
+            )
+    dtype = [
+        s
+        for s in needed
+        if isinstance(s.node, ast.FunctionDef | ast.ClassDef) and re.search(r"\bastype\(str\)", s.source)
+    ]
     if dtype:
-        yield Trap("dtype-sensitive", tuple(s.cell for s in dtype), "numbers become text: 74.0 would be another label than 74; the schema takes whole numbers where training had them")
+        yield Trap(
+            "dtype-sensitive",
+            tuple(s.cell for s in dtype),
+            "numbers become text: 74.0 would be another label than 74; the schema takes whole numbers where training had them",
+        )
     for step in needed:
-        named = [n.value for n in ast.walk(step.node) if isinstance(n, ast.Constant) and isinstance(n.value, str) and _PROTECTED.match(n.value)]
+        named = [
+            n.value
+            for n in ast.walk(step.node)
+            if isinstance(n, ast.Constant) and isinstance(n.value, str) and _PROTECTED.match(n.value)
+        ]
         named += [n.attr for n in ast.walk(step.node) if isinstance(n, ast.Attribute) and _PROTECTED.match(n.attr)]
         if named and "drop(" not in step.source:
-            yield Trap("protected-attribute", (step.cell,), f"{_list(sorted(set(named)))} says what a person is; whether it may be used is for people to say")
+            yield Trap(
+                "protected-attribute",
+                (step.cell,),
+                f"{_list(sorted(set(named)))} says what a person is; whether it may be used is for people to say",
+            )
             break
     for step in needed:
         if "index_col" in step.source:
@@ -406,14 +612,29 @@ def _statistics(book: Notebook, steps: Sequence[Step], needed: Sequence[Step], p
 def _product(steps: Sequence[Step], needed: Sequence[Step], product: Product) -> Iterator[Trap]:
     bound = [s.cell for s in steps if product.name in s.defines]
     if product.is_function:
-        yield Trap("function-is-the-product", (bound[-1],), f"{product.name} scores with {_list(sorted(_inner(steps, product) & {n for s in steps for n in s.defines}))}; the function is packaged")
-    fitted = [s for s in steps if not s.is_definition and any(m == "fit" for m, _ in calls_of(s.node)) and (s.defines | s.changes)]
+        yield Trap(
+            "function-is-the-product",
+            (bound[-1],),
+            f"{product.name} scores with {_list(sorted(_inner(steps, product) & {n for s in steps for n in s.defines}))}; the function is packaged",
+        )
+    fitted = [
+        s
+        for s in steps
+        if not s.is_definition and any(m == "fit" for m, _ in calls_of(s.node)) and (s.defines | s.changes)
+    ]
     names = sorted({n for s in fitted for n in (s.defines | s.changes)} & ({product.name, *product.others}))
     if len(names) > 1 and not product.is_function:
         cells = sorted({s.cell for s in fitted if (s.defines | s.changes) & set(names)})
         yield Trap("several-fitted", tuple(cells), f"{_list(names)} are fitted; {product.name} is the product")
     saving = [s for s in steps if any(m in ("dump", "save_model", "dumps", "save") for m, _ in calls_of(s.node))]
-    called = [s for s in steps if any(isinstance(a, ast.Call) and m == "FunctionTransformer" and a.args and isinstance(a.args[0], ast.Name) for m, a in calls_of(s.node))]
+    called = [
+        s
+        for s in steps
+        if any(
+            isinstance(a, ast.Call) and m == "FunctionTransformer" and a.args and isinstance(a.args[0], ast.Name)
+            for m, a in calls_of(s.node)
+        )
+    ]
     for step in called:
         for method, call in calls_of(step.node):
             if method == "FunctionTransformer" and call.args and isinstance(call.args[0], ast.Name):

@@ -75,7 +75,9 @@ def package_notebook(
     if product is None:
         raise DataError("data.notebook", f"nothing in {path.name} predicts: no fitted model and no function that scores",
                         where=str(path), do="fit a model in a cell and score some rows with it")  # fmt: skip
-    made = convert(book, steps, product, name, cwd=folder, python=python, shell=allow_shell, seconds=seconds, memory=MEMORY)
+    made = convert(
+        book, steps, product, name, cwd=folder, python=python, shell=allow_shell, seconds=seconds, memory=MEMORY
+    )
     traps = _joined([*traps, *run_traps(made, steps, product)])
     data: dict[str, Any] = {
         "model": name, "version": None, "path": None, "equal": made.proof.equal, "of": made.proof.of,
@@ -107,7 +109,9 @@ def package_notebook(
     version = taken.version
     data |= {"version": version.number, "path": str(home)}
     unseeded = any(t.kind == "unseeded" for t in traps)
-    run_words = "its own run of the notebook (unseeded: another run gives another model)" if unseeded else "the notebook"
+    run_words = (
+        "its own run of the notebook (unseeded: another run gives another model)" if unseeded else "the notebook"
+    )
     lines: list[tuple[Mark, str]] = [
         ("✓", f"{version.ref} in {home.relative_to(place.folder)}"),
         ("✓", f"predicts as {run_words} on {made.proof.equal:,} of {made.proof.of:,} raw rows at once, "
@@ -116,11 +120,21 @@ def package_notebook(
         (" ", f"product {product.name}, from cells {', '.join(map(str, made.cells))}"),
         *[("▲", f"{t.kind}{_at(t)}: {t.what}") for t in traps if t.kind != "dead-code"],
     ]  # fmt: skip
-    return Result(verb="package", data=data, lines=tuple(lines), next=(f"ambidex test {version.ref}", f"ambidex gate {version.ref}"))
+    return Result(
+        verb="package",
+        data=data,
+        lines=tuple(lines),
+        next=(f"ambidex test {version.ref}", f"ambidex gate {version.ref}"),
+    )
 
 
 def _refuse(
-    path: Path, name: str, traps: Sequence[Trap], needed: Sequence[Step], *, book_secrets: Sequence[tuple[int, int, str]]
+    path: Path,
+    name: str,
+    traps: Sequence[Trap],
+    needed: Sequence[Step],
+    *,
+    book_secrets: Sequence[tuple[int, int, str]],
 ) -> None:
     live = {s.cell for s in needed}
     never = any(t.kind == "never-run" for t in traps)
@@ -160,7 +174,11 @@ def _looked(
     path: Path, name: str, traps: Sequence[Trap], needed: Sequence[Step], product: bool, folder: Path
 ) -> Result:
     cells = sorted({s.cell for s in needed})
-    told = f"would run cells {', '.join(map(str, cells))} in {folder}, in a child" if product else "found nothing that scores"
+    told = (
+        f"would run cells {', '.join(map(str, cells))} in {folder}, in a child"
+        if product
+        else "found nothing that scores"
+    )
     lines: list[tuple[Mark, str]] = [
         ("▲", f"{path.name}: nothing has run and nothing was written; {told}"),
         *[("▲", f"{t.kind}{_at(t)}: {t.what}") for t in traps if t.kind != "dead-code"],

@@ -37,7 +37,16 @@ def guard(scratch, shell, memory, seconds):
         if event in ("os.system", "subprocess.Popen", "os.exec", "os.posix_spawn", "os.spawn", "pty.spawn"):
             if not shell:
                 raise PermissionError("the notebook starts a program; --allow-shell would let it")
-        elif event in ("os.remove", "os.rmdir", "os.rename", "shutil.rmtree", "os.truncate", "os.chmod", "os.link", "os.symlink"):
+        elif event in (
+            "os.remove",
+            "os.rmdir",
+            "os.rename",
+            "shutil.rmtree",
+            "os.truncate",
+            "os.chmod",
+            "os.link",
+            "os.symlink",
+        ):
             if not shell and not os.path.realpath(os.fsdecode(args[0])).startswith(inside):
                 raise PermissionError(f"the notebook changes {os.fsdecode(args[0])}, which is not its own")
         elif event == "open" and isinstance(args[0], (str, bytes)):
@@ -97,22 +106,47 @@ class Child:
             except BaseException as error:
                 if isinstance(error, MemoryError):
                     return {"ok": False, "cell": step["cell"], "error": "MemoryError", "what": "the memory limit"}
-                line = next((f.lineno for f in traceback.extract_tb(error.__traceback__)[::-1]
-                             if f.filename == f"<cell {step['cell']}>"), 0)
-                return {"ok": False, "cell": step["cell"], "line": line, "error": type(error).__name__,
-                        "what": str(error)[:300], "module": getattr(error, "name", None)}
-            self.kinds[step["place"]] = {n: self.kind(self.space.__dict__[n]) for n in step["names"] if n in self.space.__dict__}
+                line = next(
+                    (
+                        f.lineno
+                        for f in traceback.extract_tb(error.__traceback__)[::-1]
+                        if f.filename == f"<cell {step['cell']}>"
+                    ),
+                    0,
+                )
+                return {
+                    "ok": False,
+                    "cell": step["cell"],
+                    "line": line,
+                    "error": type(error).__name__,
+                    "what": str(error)[:300],
+                    "module": getattr(error, "name", None),
+                }
+            self.kinds[step["place"]] = {
+                n: self.kind(self.space.__dict__[n]) for n in step["names"] if n in self.space.__dict__
+            }
             for n in step["names"]:
                 if n in self.space.__dict__:
                     self.held[step["place"], n] = self.space.__dict__[n]
             self.kinds[step["place"]]["-"] = [round(time.monotonic() - started, 3), ""]
-        return {"ok": True, "kinds": self.kinds, "seen": self.frozen.seen, "left": self.frozen.left,
-                "tables": {s: self.table(p, t) for s, (p, t) in self.frozen.tables.items()}}
+        return {
+            "ok": True,
+            "kinds": self.kinds,
+            "seen": self.frozen.seen,
+            "left": self.frozen.left,
+            "tables": {s: self.table(p, t) for s, (p, t) in self.frozen.tables.items()},
+        }
 
     def table(self, path, frame):
-        return {"path": path, "rows": len(frame), "columns": [str(c) for c in frame.columns],
-                "dtypes": [str(d) for d in frame.dtypes], "index": frame.index.name,
-                "missing": [bool(m) for m in frame.isna().any()], "frame": True}
+        return {
+            "path": path,
+            "rows": len(frame),
+            "columns": [str(c) for c in frame.columns],
+            "dtypes": [str(d) for d in frame.dtypes],
+            "index": frame.index.name,
+            "missing": [bool(m) for m in frame.isna().any()],
+            "frame": True,
+        }
 
     def kind(self, value):
         import pandas as pd
@@ -177,8 +211,14 @@ class Child:
             words = column.astype(str) if text else None
             blank = bool((words.str.strip() == "").any()) if text else False
             levels = [str(v) for v in column.value_counts().index.tolist()] if text and column.nunique() <= 200 else []
-            out.append({"name": str(c), "dtype": str(column.dtype), "missing": bool(column.isna().any()) or blank,
-                        "levels": levels})
+            out.append(
+                {
+                    "name": str(c),
+                    "dtype": str(column.dtype),
+                    "missing": bool(column.isna().any()) or blank,
+                    "levels": levels,
+                }
+            )
         return out
 
     def target(self, site, names):
@@ -196,7 +236,12 @@ class Child:
             if isinstance(y, np.ndarray) and y.ndim == 1:
                 arrays.append(y)
                 continue
-            if not isinstance(y, pd.Series) or not self.frozen.row_like(y) or not table.index.is_unique or y.nunique() < 2:
+            if (
+                not isinstance(y, pd.Series)
+                or not self.frozen.row_like(y)
+                or not table.index.is_unique
+                or y.nunique() < 2
+            ):
                 continue
             values = y.astype(float) if y.dtype.kind in "biuf" else y
             raw = table.loc[y.index]
@@ -227,8 +272,14 @@ class Child:
                         made = table.loc[frame.index].copy()
                         made[c] = y
                         made.to_parquet(file, index=False)
-                        return {"name": str(c), "column": str(c), "positive": None, "levels": [], "task": "regression",
-                                "file": file}
+                        return {
+                            "name": str(c),
+                            "column": str(c),
+                            "positive": None,
+                            "levels": [],
+                            "task": "regression",
+                            "file": file,
+                        }
         return None
 
     def do(self, code):
@@ -269,10 +320,17 @@ def main():
     while line := lines.readline():
         order = json.loads(line)
         try:
-            answer = child.run(order["steps"]) if order["op"] == "run" else {"ok": True, "answer": child.do(order["code"])}
+            answer = (
+                child.run(order["steps"]) if order["op"] == "run" else {"ok": True, "answer": child.do(order["code"])}
+            )
         except BaseException as error:
-            answer = {"ok": False, "cell": None, "error": type(error).__name__, "what": str(error)[:300],
-                      "trace": traceback.format_exc()[-1500:]}
+            answer = {
+                "ok": False,
+                "cell": None,
+                "error": type(error).__name__,
+                "what": str(error)[:300],
+                "trace": traceback.format_exc()[-1500:],
+            }
         sys.stdout.seek(0), sys.stdout.truncate()
         say(answer)
         if order.get("last"):

@@ -32,8 +32,10 @@ class Frozen:
         index = getattr(value, "index", None)
         if isinstance(value, pd.DataFrame | pd.Series):
             for _, table in self.tables.values():
-                if index.name == table.index.name and len(index) >= max(1, 0.02 * len(table)) and (
-                    index.isin(table.index).all()
+                if (
+                    index.name == table.index.name
+                    and len(index) >= max(1, 0.02 * len(table))
+                    and (index.isin(table.index).all())
                 ):
                     self.counts.add(len(index))
                     return True

@@ -97,7 +97,9 @@ def frame_of(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     for name, dtype in COLUMNS.items():
         wanted = name in INPUTS
         cells = [row[name] if wanted else None for row in rows]
-        data[name] = _column(name, cells, dtype if wanted else "object" if dtype in ("str", "object", "bool") else "float64")
+        data[name] = _column(
+            name, cells, dtype if wanted else "object" if dtype in ("str", "object", "bool") else "float64"
+        )
     frame = pd.DataFrame(data)
     frame.index = pd.RangeIndex(len(rows), name=KEY)
     return frame
@@ -106,7 +108,9 @@ def frame_of(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 def _column(name: str, cells: list[Any], dtype: str) -> Any:
     missing = [c is None or c != c for c in cells]
     if dtype.startswith("datetime"):
-        made = pd.to_datetime(pd.Series([None if m else c for c, m in zip(cells, missing, strict=True)], dtype=object), format="ISO8601")
+        made = pd.to_datetime(
+            pd.Series([None if m else c for c, m in zip(cells, missing, strict=True)], dtype=object), format="ISO8601"
+        )
         return made.astype(dtype)
     if dtype.startswith(("int", "uint")):
         if any(missing):
@@ -121,7 +125,10 @@ def _column(name: str, cells: list[Any], dtype: str) -> Any:
         return pd.Series([np.nan if m else float(c) for c, m in zip(cells, missing, strict=True)], dtype=dtype)
     if dtype == "bool":
         words = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
-        return pd.Series([None if m else words[str(c).lower()] for c, m in zip(cells, missing, strict=True)], dtype=None if any(missing) else bool)
+        return pd.Series(
+            [None if m else words[str(c).lower()] for c, m in zip(cells, missing, strict=True)],
+            dtype=None if any(missing) else bool,
+        )
     texts = [None if m else str(c) for c, m in zip(cells, missing, strict=True)]
     plain = "str" if dtype == "str" and int(pd.__version__.split(".")[0]) >= 3 else object
     return pd.Series(texts, dtype=plain)

@@ -84,7 +84,9 @@ def decode(value: Any) -> Any:
     if kind == "index":
         return pd.Index(decode(v), dtype=_dtype(value["type"]), name=decode(value["name"]))
     if kind == "series":
-        return pd.Series(decode(v), index=decode(value["index"]), dtype=_dtype(value["type"]), name=decode(value["name"]))
+        return pd.Series(
+            decode(v), index=decode(value["index"]), dtype=_dtype(value["type"]), name=decode(value["name"])
+        )
     raise ValueError(f"no such kind of state: {kind!r}")
 
 
