@@ -9,6 +9,7 @@ import resource
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ambidex.data.read import read
@@ -203,7 +204,8 @@ def test_grouped_numbers_and_words_for_missing_are_named_and_counted(tmp_path: P
 def test_decimal_commas_are_not_taken_for_thousands(tmp_path: Path) -> None:
     table = read(write(tmp_path, "d.csv", "price;n\n1,5;1\n1,234;2\n3;3\n"))
     assert table.columns == ["price", "n"]
-    assert [v == v for v in table.number("price")] == [False, False, True]
+    assert table.number("price").tolist() == [1.5, 1.234, 3.0]
+    assert [p["code"] for p in table.facts("price").problems] == ["decimal-commas"]
 
 
 def test_infinities_are_named_and_counted(tmp_path: Path) -> None:
@@ -380,3 +382,11 @@ def test_the_shared_cases_are_all_here() -> None:
     ids = {c["id"] for c in cases if c["surface"] == "csv"}
     # 013, 014, 016 and 018 are questions to drivers and experiment, tested there.
     assert ids == {f"csv-{i:03d}a" for i in range(1, 20)}
+
+
+def test_dates_written_in_several_ways_are_told(tmp_path: Path) -> None:
+    lines = [f"2024-01-{d:02};1\n{d:02}/01/2024;2\nJan {d}, 2024;3\n" for d in range(1, 29)]
+    table = read(write(tmp_path, "t.csv", "day;n\n" + "".join(lines)))
+    (problem,) = table.facts("day").problems
+    assert problem["code"] == "mixed-dates" and "day first" in problem["text"]
+    assert len(np.unique(table.times("day").values)) == 28

@@ -64,6 +64,13 @@ def number_problems(
                 f"({_examples(cells, parsed.grouped)}); `1,234` is read as 1234"
             )
             out.append({"code": "grouped-numbers", "text": text, "count": count})
+        if parsed.decimal.any():
+            count = cells.count(parsed.decimal)
+            text = (
+                f"`{name}` writes {_some(count, 'number')} with a decimal comma "
+                f"({_examples(cells, parsed.decimal)}); `3,5` is read as 3.5"
+            )
+            out.append({"code": "decimal-commas", "text": text, "count": count})
         infinite = cells.count(parsed.infinite)
         if infinite:
             text = (
@@ -146,6 +153,11 @@ def time_problems(name: str, times: Times, cells: Cells | None, first_line: int 
             f"read as {times.order}"
         )
         out.append({"code": "ambiguous-dates", "text": text, "count": count})
+    if len(times.forms) > 1:
+        text = f"`{name}` writes its dates in {len(times.forms)} ways ({', '.join(times.forms)})"
+        if times.order:
+            text += f"; those with the year last are read as {times.order}"
+        out.append({"code": "mixed-dates", "text": text, "count": int(times.read.sum())})
     return tuple(out)
 
 

@@ -30,6 +30,8 @@ NUMERIC = r"^(?P<a>\d{1,2})(?P<sep>[-/.])(?P<b>\d{1,2})[-/.](?P<y>\d{4})" + CLOC
 DAY_NAME = r"^(?:[A-Za-z]{3,9},? +)?(?P<d>\d{1,2})[- ](?P<mon>[A-Za-z]{3,9})\.?[- ,]+(?P<y>\d{4})" + CLOCK
 NAME_DAY = r"^(?:[A-Za-z]{3,9},? +)?(?P<mon>[A-Za-z]{3,9})\.? +(?P<d>\d{1,2})(?:st|nd|rd|th)?,? +(?P<y>\d{4})" + CLOCK
 MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
+FORMS = ((ISO, "year first"), (COMPACT, "digits only"), (NUMERIC, "year last"), (DAY_NAME, "month by name"),
+         (NAME_DAY, "month by name"))  # fmt: skip
 GROUPS = ("y", "m", "d", "H", "M", "S", "f", "ap", "z", "a", "b", "sep", "mon")
 
 
@@ -44,6 +46,7 @@ class Times:
         offsets: The zones met, as written.
         order: How ``1/2/2024`` was read: ``day first``, ``month first``, or empty if none was met.
         guessed: True if nothing in the column settles that order.
+        forms: The ways of writing met, the first of ``FORMS`` first.
     """
 
     values: Stamps
@@ -52,6 +55,7 @@ class Times:
     offsets: tuple[str, ...] = ()
     order: str = ""
     guessed: bool = False
+    forms: tuple[str, ...] = ()
 
     @property
     def read(self) -> Mask:
@@ -93,6 +97,7 @@ def read_times(column: pa.ChunkedArray | pa.Array, cells: Cells) -> Times:
         parsed.offsets,
         parsed.order,
         parsed.guessed,
+        parsed.forms,
     )
 
 
@@ -103,7 +108,8 @@ def _parse(text: pa.Array) -> Times:
     offsets: dict[str, None] = {}
     order, guessed = "", False
     left = np.arange(rows)
-    for pattern in (ISO, COMPACT, NUMERIC, DAY_NAME, NAME_DAY):
+    forms: dict[str, None] = {}
+    for pattern, form in FORMS:
         if not len(left):
             break
         part = text.take(pa.array(left))
@@ -117,11 +123,13 @@ def _parse(text: pa.Array) -> Times:
         stamps = _stamps(groups, order)
         good = ~np.isnat(stamps)
         values[at] = stamps
+        if good.any():
+            forms[form] = None
         has_zone = groups["z"] != ""
         zoned[at], naive[at] = has_zone & good, ~has_zone & good
         offsets.update(dict.fromkeys(groups["z"][has_zone & good].tolist()))
         left = left[~hits]
-    return Times(values, zoned, naive, tuple(offsets), order, guessed)
+    return Times(values, zoned, naive, tuple(offsets), order, guessed, tuple(forms))
 
 
 def _groups(struct: pa.StructArray) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from ambidex.data.facts import ColumnFacts
 from ambidex.data.table import Table
+from ambidex.insight.outcome import read_outcome
 from ambidex.insight.screens import LEAK_AUC, SUSPECT_AUC
 from ambidex.report.answer import Caution, Figure, Finding
 from ambidex.report.words import count, listing, plural, share
@@ -120,10 +121,10 @@ def _outcome(table: Table, own: ColumnFacts) -> tuple[Any, Any, str]:
     ranked = sorted(tally, key=lambda k: -tally[k])
     if not ranked:
         return np.zeros(table.rows, dtype=bool), known, own.name
-    # Of two labels the rarer is the event that people ask about; of several, the most frequent.
-    label = ranked[-1] if len(ranked) == 2 else ranked[0]
-    if len(ranked) == 2 and tally[ranked[0]] == tally[ranked[1]]:
-        label = max(ranked)
+    if len(ranked) == 2:  # the label that reads as yes, else the rarer: what ``drivers`` takes
+        label = str(read_outcome(table, own.name).positive)
+    else:
+        label = ranked[0]
     return labels == label, known, f"{own.name} = {label}"
 
 
