@@ -25,7 +25,7 @@ from ambidex.insight.factors import FEW_GROUPS, PER_TERM
 from ambidex.insight.levers import pull
 from ambidex.insight.outcome import Outcome, read_outcome
 from ambidex.insight.response import Response
-from ambidex.insight.screens import Screened, screen
+from ambidex.insight.screens import GROUPED, Screened, screen
 from ambidex.records import Prepare, Recipe, Schema
 from ambidex.report import words
 from ambidex.report.answer import Answer, Caution, Check, Recommendation
@@ -92,7 +92,7 @@ def drivers(
     outcome = ends.outcome if ends is not None else read_outcome(source, target, positive)
     riders = {duration: "the time to the end"} if duration is not None else {}
     if group is not None:
-        riders[group] = "names who a row belongs to"
+        riders[group] = GROUPED
     screened = screen(source, outcome, exclude=exclude, keep=(*keep, *levers), time=time, riders=riders)
     response = _response(source, outcome, ends, group)
     order = _order(source, time, outcome)
@@ -110,6 +110,8 @@ def drivers(
         answer = _open(story, columns=len(screened.columns))
     else:
         answer = _told(story)
+    if screened.repeated and answer.strength == "strong":
+        answer = replace(answer, strength="some")
     answer = lever_words.told(answer, pulled, story)
     options = {
         "target": target,
@@ -220,8 +222,7 @@ def _told(story: Story) -> Answer:
             strength="weak",
             recommendation=Recommendation(
                 "not-enough-evidence",
-                f"Look for other columns before looking for more rows: none of these {len(story.factors)} goes "
-                f"reliably with {story.outcome.words}.",
+                say.look_elsewhere(story),
             ),
             numbers=say.tiles(story),
             checks=checks,

@@ -103,6 +103,11 @@ class Story:
         """Rows with the rarer outcome, ends seen, or all rows."""
         return self.response.events
 
+    @property
+    def competing(self) -> bool:
+        """True where rows can end in another way than the one asked about."""
+        return self.response.ends is not None and int(self.response.ends.max(initial=0)) > 1
+
     @cached_property
     def top(self) -> list[Factor]:
         """Factors to tell of: supported, one of each group of twins, those with few rows last."""
@@ -174,11 +179,22 @@ def contrast(factor: Factor, story: Story) -> Contrast:
     there = [factor.values == ends[k] for k in (i, j)]
     if min(int(mask.sum()) for mask in there) >= ROWS_OF_A_VALUE:  # as counted, not as the curve has it
         alone = np.array([story.response.level(mask)[0] for mask in there])
+    elif story.competing:  # the curve of one end takes the others as cut off: not the share that ends so
+        there = [_nearest(factor.values, float(ends[k])) for k in (i, j)]
+        alone = np.array([story.response.level(mask)[0] for mask in there])
     a, b = story.value(factor.name, float(ends[i])), story.value(factor.name, float(ends[j]))
     label = f"{factor.name}: {b} against {a}"
     if alone[1] >= alone[0]:
         return Contrast(b, a, float(alone[1]), float(alone[0]), effect, label)
     return Contrast(a, b, float(alone[0]), float(alone[1]), effect, label)
+
+
+def _nearest(values: npt.NDArray[Any], x: float) -> npt.NDArray[np.bool_]:
+    """The twentieth of the rows whose values are nearest to one, fifty at least."""
+    far = np.abs(np.where(np.isfinite(values), values, np.inf) - x)
+    many = min(max(ROWS_OF_A_VALUE, len(values) // 20), len(values))
+    near: npt.NDArray[np.bool_] = far <= np.partition(far, many - 1)[many - 1]
+    return near
 
 
 def _among(effect: Estimate, pairs: int) -> Estimate:

@@ -19,7 +19,7 @@ from ambidex.stats.design import Category
 from ambidex.stats.estimate import Estimate
 
 __all__ = [
-    "actions", "advice", "findings", "headline", "method", "nothing", "rare", "reversals", "strength",
+    "actions", "advice", "findings", "headline", "look_elsewhere", "method", "nothing", "rare", "reversals", "strength",
     "table", "tiles", "unknowns",
 ]  # fmt: skip
 
@@ -47,8 +47,27 @@ def nothing(story: Story) -> str:
     apart = f"Apart from {listing(gone)}, {_was(gone)} left out, nothing" if gone else "Nothing"
     apart = "Apart from what was left out, nothing" if story.leaks and not gone else apart
     return (
-        f"{apart} in this table goes reliably with {story.outcome.words}: none of "
-        f"{plural(len(story.factors), 'column')} stands out in {plural(len(story.y), 'row')}."
+        f"{apart} in this table goes reliably with {story.outcome.words}: "
+        f"{_none_of(story)} in {plural(len(story.y), 'row')}."
+    )
+
+
+def _none_of(story: Story) -> str:
+    if len(story.factors) == 1:
+        return f"{story.factors[0].name}, the one column left, does not stand out"
+    return f"none of {len(story.factors)} columns stands out"
+
+
+def look_elsewhere(story: Story) -> str:
+    """What to do where nothing stands out."""
+    far = [text for code, text in story.outcome.cautions if code in ("outliers", "stands-apart")]
+    if far:
+        return (
+            f"See to the far values of {story.outcome.name} first: they make most of its spread, so nothing else can "
+            "be seen. Cap them, or ask about a column of its logarithm."
+        )
+    return (
+        f"Look for other columns before looking for more rows: nothing here goes reliably with {story.outcome.words}."
     )
 
 

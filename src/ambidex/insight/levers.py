@@ -46,8 +46,9 @@ class Contrast:
         made: Effect, overlap, sensitivity.
         estimate: The effect in points or the outcome's unit.
         why_not: Why it is refused; empty if it is not.
-        code: ``overlap`` or ``constant-in-overlap`` where refused.
+        code: ``overlap``, ``constant-in-overlap`` or ``hangs-on-suspect`` where refused.
         verdict: Of the claim that the effect is not zero, within the family; None where refused.
+        beside: The effect with the suspects held equal too; None where there are none, or no overlap then.
     """
 
     arm: str
@@ -58,6 +59,7 @@ class Contrast:
     why_not: str = ""
     code: str = ""
     verdict: Verdict | None = None
+    beside: Estimate | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,14 +127,21 @@ def pull(name: str, screened: Screened, response: Response, outcome: Outcome, *,
         assert response.spells is not None and response.ends is not None
         y = pseudo_shares(response.spells.time, response.ends, response.horizon)
     others = _covariates({k: v for k, v in screened.columns.items() if k != name})
+    suspects = _covariates(screened.suspects) if screened.suspects else None
+    unit = "points" if response.binary else outcome.name
     out = []
     for arm, control, treated, base in _sides(name, values):
         rows = treated | base
         made = aipw(
             y[rows], treated[rows], others[rows], seed=seed, name=name, arm=arm, control=control,
-            unit="points" if response.binary else outcome.name,
+            unit=unit,
         )  # fmt: skip
-        out.append(_contrast(arm, control, made, treated[rows], response, rows))
+        told = _contrast(arm, control, made, treated[rows], response, rows)
+        if suspects is not None and not told.why_not:
+            both = np.column_stack([others[rows], suspects[rows]])
+            more = aipw(y[rows], treated[rows], both, seed=seed, name=name, arm=arm, control=control, unit=unit)
+            told = _beside(told, _contrast(arm, control, more, treated[rows], response, rows), screened, response)
+        out.append(told)
     tested = [c for c in out if not c.why_not]
     claims = [Claim(measure=f"the effect of {name}, {c.arm} against {c.control}") for c in tested]
     judged = iter(decide_all(claims, [c.estimate for c in tested], family="holm"))
@@ -159,6 +168,26 @@ def _contrast(
             why = f"among the rows that could have had either, all but {min(sides)} have {only}"
             code = "constant-in-overlap"
     return Contrast(arm, control, int(rows.sum()), made, e, why, code)
+
+
+def _beside(told: Contrast, more: Contrast, screened: Screened, response: Response) -> Contrast:
+    """The contrast beside the one with the suspects held equal too; refused where the two tell different things.
+
+    A suspect that is known before the lever is set must be held equal, one that is known after it must not: the
+    table does not say which it is.
+    """
+    if more.why_not:
+        return told
+    first, second = told.estimate, more.estimate
+    if first.low <= second.value <= first.high:
+        return replace(told, beside=second)
+    names = words.listing(list(screened.suspects))
+    by = [words.signed_points(e.value / 100, 1) if response.binary else words.signed(e.value) for e in (first, second)]
+    why = (
+        f"the effect hangs on {names}, which may be known before {told.made.estimate.name} is set or only after it: "
+        f"{by[0]} without, {by[1]} with {names} held equal"
+    )
+    return replace(told, beside=second, why_not=why, code="hangs-on-suspect")
 
 
 def _by_groups(e: Estimate, made: Aipw, groups: npt.NDArray[np.int64]) -> Estimate:
@@ -240,6 +269,16 @@ def told(answer: Answer, levers: Sequence[Lever], story: Story) -> Answer:
         for c in p.contrasts
         if c.why_not
     ]
+    refused += [
+        Caution(
+            "lever-suspect",
+            f"{p.name}, {c.arm} against {c.control}: with {words.listing(list(story.suspects))} held equal too "
+            f"{_by(story, replace(c, estimate=c.beside))}, not far from {_by(story, c)}",
+        )
+        for p in levers
+        for c in p.contrasts
+        if c.beside is not None and not c.why_not
+    ]
     out = replace(
         answer,
         cautions=tuple(refused),
@@ -257,8 +296,7 @@ def told(answer: Answer, levers: Sequence[Lever], story: Story) -> Answer:
             strength="weak",
             recommendation=Recommendation(
                 "cannot-answer",
-                f"Test a change in {levers[0].name} on a random part of the rows; or leave out with --exclude the "
-                "columns that only say the same in other words.",
+                _instead(levers, story),
             ),
             findings=(_refused(levers, story), *answer.findings)[:5],
         )
@@ -308,6 +346,20 @@ def told(answer: Answer, levers: Sequence[Lever], story: Story) -> Answer:
     )
 
 
+def _instead(levers: Sequence[Lever], story: Story) -> str:
+    name = levers[0].name
+    if all(c.code == "hangs-on-suspect" for p in levers for c in p.contrasts):
+        first = story.suspects[0]
+        return (
+            f"Say what you know: --keep {first} if it is known before {name} is set (it is then held equal), --exclude "
+            f"{first} if it is known only after. Else test a change in {name} on a random part of the rows."
+        )
+    return (
+        f"Test a change in {name} on a random part of the rows; or leave out with --exclude the columns that only say "
+        "the same in other words."
+    )
+
+
 def _by(story: Story, c: Contrast) -> str:
     e = c.estimate
     scale = 100 if story.binary else 1
@@ -335,6 +387,8 @@ def _check(p: Lever, c: Contrast, *, decides: bool) -> Check:
         seen = f"{pair}: refused, because {c.why_not}"
     else:
         seen = f"{pair}: {c.made.kish_treated:,.0f} and {c.made.kish_control:,.0f} effective rows overlap"
+    if c.code == "hangs-on-suspect":
+        return Check("hangs-on-suspect", False, None, None, seen, decides=decides)
     return Check("overlap", not c.why_not, finite(share), SHARE, seen, decides=decides)
 
 
@@ -398,6 +452,14 @@ def _finding(
 def _refused(levers: Sequence[Lever], story: Story) -> Finding:
     first = levers[0].contrasts[0]
     listed = "; ".join(f"{p.name} {c.arm} against {c.control}: {c.why_not}" for p in levers for c in p.contrasts)
+    if all(c.code == "hangs-on-suspect" for p in levers for c in p.contrasts):
+        return Finding(
+            title=f"What changing {levers[0].name} would do hangs on {words.listing(list(story.suspects))}",
+            text=f"{listed}.",
+            strength="strong",
+            so_what=_instead(levers, story),
+            how_sure="Cross-fitted AIPW, without and with these columns held equal.",
+        )
     return Finding(
         title=f"No comparison of {levers[0].name} is like with like",
         text=f"{listed}." if len(listed) < 400 else f"{levers[0].name}: {first.why_not}.",

@@ -90,7 +90,8 @@ def read_outcome(table: Table, target: str, positive: str | None = None) -> Outc
         seen = values[np.isfinite(values)]
         if float(np.ptp(seen)) == 0:
             raise _constant(table, target, _plain(float(seen[0])), len(seen))
-        return Outcome(target, "regression", values, None, None, _missing(table, target, values))
+        odd = tuple((p["code"], p["text"]) for p in facts.problems)
+        return Outcome(target, "regression", values, None, None, (*odd, *_missing(table, target, values)))
     if positive is not None and str(positive) not in counts:
         positive = _same_number(str(positive), counts) or positive
     if positive is not None and str(positive) not in counts:

@@ -38,6 +38,14 @@ CODE_NAME = re.compile(
 CODES = 20
 """Different values from which whole numbers under such a name are labels of places or things, not amounts."""
 
+UNIT_NAME = re.compile(
+    r"^(?:customer|client|user|member|account|patient|person|subject|household|family|visitor|device|employee|student"
+    r"|driver|seller|buyer|company|firm|shop|store|branch|school|hospital)s?(?:[_ ]?(?:id|no|nr|number|name|key))?$",
+    re.I,
+)
+"""Names of those whom rows belong to."""
+GROUPED = "names who a row belongs to"
+
 PURE_ROWS = 30
 """Rows that a level needs before "all of them have the rarer outcome" is a leak and not chance."""
 
@@ -52,6 +60,7 @@ class Screened:
         cautions: (code, text) each.
         suspects: Column -> values of those left out because they tell the outcome suspiciously well alone.
         seen: Column -> what was seen, for the suspects.
+        repeated: Columns that name units, most of whose rows are of a unit that is there already.
     """
 
     columns: dict[str, Values] = field(default_factory=dict)
@@ -59,6 +68,7 @@ class Screened:
     cautions: list[tuple[str, str]] = field(default_factory=list)
     suspects: dict[str, Values] = field(default_factory=dict)
     seen: dict[str, str] = field(default_factory=dict)
+    repeated: list[str] = field(default_factory=list)
 
     def leave(self, name: str, code: str, text: str) -> None:
         """Leave a column out and say why."""
@@ -123,9 +133,12 @@ def screen(
                         (
                             "repeated-units",
                             f"{name} repeats: {words.plural(again, 'row')} of {table.rows:,} are of one that is there "
-                            "already. Rows are taken as independent: where they are alike the intervals are too narrow",
+                            "already. Rows are taken as independent: where they are alike the intervals are too narrow "
+                            f"(--group {name} reads the errors from them)",
                         )
                     )
+                    if 2 * again >= table.rows:
+                        out.repeated.append(name)
                 continue
             if facts.type == "time":
                 out.leave(name, "time", f"{name}: points in time")
@@ -145,7 +158,42 @@ def screen(
         numeric = facts.type in ("number", "integer")
         out.columns[name] = (table.number(name) if numeric else table.text(name))[known]
     _constant_now(out)
+    if not riders or all(why != GROUPED for why in riders.values()):
+        _units(table, out, known)
     return out
+
+
+def _units(table: Table, out: Screened, known: npt.NDArray[np.bool_]) -> None:
+    """Labels left out that stand for people or places with several rows each: named so, or numbers are one for each."""
+    numbers = [v for v in out.columns.values() if v.dtype.kind == "f" and len(np.unique(v[np.isfinite(v)])) > 20]
+    for name in [c["name"] for c in out.left_out if c["code"] == "text"]:
+        facts = table.facts(name)
+        if 2 * facts.unique > table.rows - facts.missing or facts.unique < 10:
+            continue
+        labels = table.text(name)[known]
+        there = np.array([v is not None for v in labels])
+        code = np.unique(labels[there].astype(str), return_inverse=True)[1]
+        if UNIT_NAME.search(name) or any(_one_each(v[there], code) for v in numbers):
+            again = len(code) - int(code.max(initial=-1)) - 1
+            out.cautions.append(
+                (
+                    "repeated-units",
+                    f"{name}: {words.plural(facts.unique, 'value')} in {len(code):,} rows look like units with several "
+                    "rows each. Rows are taken as independent: where those of one are alike the intervals are too "
+                    f"narrow and chance looks like a finding; --group {name} reads the errors from them",
+                )
+            )
+            if 2 * again >= len(code):
+                out.repeated.append(name)
+
+
+def _one_each(values: npt.NDArray[np.float64], code: npt.NDArray[np.intp]) -> bool:
+    """True if a number has one value within each group."""
+    high = np.full(int(code.max(initial=0)) + 1, -np.inf)
+    low = -high
+    np.maximum.at(high, code, values)
+    np.minimum.at(low, code, values)
+    return bool((high == low).all())
 
 
 def code_name(name: str) -> bool:
