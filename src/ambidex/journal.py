@@ -45,6 +45,7 @@ VERBS: dict[str, str] = {
     "train-refused": "A run gave nothing that could be registered: because.",
     "test": "A version's contract tests ran.",
     "score": "A table was scored: rows, out.",
+    "export": "A version was written in another form: to, files.",
     "serve": "A server opened or closed a version.",
     "feedback": "Labels came in: matched, unknown, duplicates.",
     "monitor": "One pass of the watcher: state.",

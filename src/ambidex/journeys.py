@@ -21,8 +21,8 @@ from ambidex.report.answer import Answer, Caution, Mark, Result
 from ambidex.workspace import Workspace, create, find, now, open_workspace
 
 __all__ = [
-    "campaign", "career", "demo", "doctor", "drift", "drivers", "experiment", "export", "feedback", "gate", "help", "init",
-    "models", "monitor", "next", "package", "plan", "profile", "promote", "report", "resume", "retrain", "role",
+    "campaign", "career", "demo", "doctor", "drift", "drivers", "experiment", "export", "feedback", "gate", "help",
+    "init", "models", "monitor", "next", "package", "plan", "profile", "promote", "report", "resume", "retrain", "role",
     "rollback", "score", "segments", "serve", "status", "team", "test", "train",
 ]  # fmt: skip
 
@@ -558,7 +558,8 @@ def export(ref: str, *, to: str, out: str | Path, at: At = None) -> Result:
     from ambidex.delivery.references import resolve
 
     if to not in forms.TO:
-        raise UsageError("usage.value", f"cannot export to {to!r}{did_you_mean(to, forms.TO)}", found=", ".join(forms.TO))
+        near = did_you_mean(to, forms.TO)
+        raise UsageError("usage.value", f"cannot export to {to!r}{near}", found=", ".join(forms.TO))
     workspace = open_workspace(at)
     name, number = resolve(workspace.store, ref)
     folder = forms.new_folder(out)

@@ -476,6 +476,24 @@ VERBS: dict[str, Verb] = {
             _table(explore=False),
         ),
         Verb(
+            "export",
+            "Deliver",
+            "a version as an MLflow folder, an ONNX file or a Dockerfile",
+            [
+                _argument("ref"),
+                _option(
+                    "--to",
+                    "FORM",
+                    "mlflow, docker or onnx.",
+                    type=click.Choice(["mlflow", "docker", "onnx"]),
+                    required=True,
+                ),
+                _option("--out", "FOLDER", "A new folder.", required=True),
+            ],
+            ["ambidex export churn@1 --to mlflow --out churn-mlflow", "ambidex export churn@1 --to docker --out image"],
+            [REF, "ONNX is written only if it predicts the same on golden and boundary rows; exit 4 otherwise."],
+        ),
+        Verb(
             "models",
             "Deliver",
             "versions, differences, who moved what and why",
