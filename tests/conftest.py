@@ -9,6 +9,7 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
 import pytest  # noqa: E402
+from hypothesis import settings
 
 import servers  # noqa: E402
 
@@ -39,3 +40,8 @@ def s3_server(s3_process, monkeypatch):
     for name, value in servers.S3_KEYS.items():
         monkeypatch.setenv(name, value)
     return s3_process
+
+
+# Timings are never asserted: a deadline would fail on a busy machine and tell nothing of the code.
+settings.register_profile("ours", deadline=None)
+settings.load_profile("ours")
