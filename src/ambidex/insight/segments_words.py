@@ -78,6 +78,9 @@ def headline(story: Story) -> str:
     if story.verdict == "tiers":
         if story.k is not None:
             return f"Cut into {shipped.k}, the {n} leave no gap between every two: tiers, not types{_ends(story)}."
+        if story.shipped.approach not in ("rfm", "tiers") and all(t.valley is None for t in story.tries):
+            cut = f"The {n} can be cut into {story.shipped.k}; whether these are types could not be tested"
+            return f"{cut}, so take them as tiers{_ends(story)}."
         return f"The {n} form one ladder without steps: these are tiers, not types{_ends(story)}."
     if story.listed:
         return f"No segments exist among the {n}: the {shipped.k} groups below are slices of one cloud."
