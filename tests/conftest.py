@@ -9,7 +9,7 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
 import pytest  # noqa: E402
-from hypothesis import settings
+from hypothesis import settings  # noqa: E402
 
 import servers  # noqa: E402
 
