@@ -14,7 +14,9 @@ import pytest
 from ambidex.errors import DataError, EnvironmentProblem, UsageError
 from ambidex.report import page as page_module
 from ambidex.report.ink import COLOURS, DARK
+from ambidex.report.markdown import markdown
 from ambidex.report.page import LARGEST, cell_html, page_html, write_report
+from ambidex.report.sheet import sheet
 from ambidex.report.view import view
 from report import samples
 from report.browser import needs_browser, run, visit
@@ -152,6 +154,17 @@ def test_an_answer_that_cannot_be_given_says_so_first():
     stopped = dict(ANSWERS["experiment"], recommendation={"verdict": "cannot-answer", "text": "Find out why."})
     shown = page_html([stopped])
     assert shown.index("<figure") > shown.index('class="details grey"')
+
+
+def test_a_stopped_page_keeps_what_only_counts_and_says_which_check_failed():
+    stopped = dict(ANSWERS["unanswerable"], tables={"costs": [{"of": "tv", "spent": 120.5}], "ways": [{"value": 7}]})
+    before, after = page_html([stopped]).split('<details class="details', 1)
+    assert ">Costs</h2>" in before and ">120<" in before.replace("121", "120")
+    assert ">Ways<" in after and ">Ways<" not in before
+    assert "Not to be used: the check srm failed." in after
+    for write in (markdown, lambda a: sheet(a).hex()):
+        assert write([stopped]) == write([stopped])
+    assert "Not to be used: the check srm failed." in markdown([stopped])
 
 
 def test_several_answers_have_contents_and_anchors():

@@ -49,9 +49,11 @@ def _answer(v: View, level: str) -> list[str]:
     if v.tiles:
         out += _table(Grid("", ("", "Value", "Range"), v.tiles, (True, False, True)))
     out += [f"- {n.mark} {_safe(n.text)}" for n in v.notices] + [""]
-    if not v.stopped:
+    if v.told:
         for s in v.sections:
             out += _section(s, level + "#")
+    for grid in v.counted:
+        out += [f"{level}# {_safe(grid.title)}", "", *_table(grid)]
     if v.actions:
         out += [f"{level}# What we suggest doing", "", *_table(v.actions)]
     if v.unknowns:
@@ -63,7 +65,9 @@ def _answer(v: View, level: str) -> list[str]:
         if text
         for line in (text, "")
     ]
-    if v.stopped and v.sections:
+    if v.stopped and v.appendix:
+        out += [f"**{_safe(v.unusable)}**", ""]
+    if v.sections and not v.told:
         out += [f"{level}# Seen, but not to be relied on", ""]
         for s in v.sections:
             out += _section(s, level + "##")

@@ -63,7 +63,7 @@ def _answer(deck: Any, v: View) -> None:
     if v.notices:
         page = _Page(deck, "What to look out for" if not v.stopped else "Why it cannot be answered")
         page.words([(f"{n.mark} {n.text}", 16, _TONES.get(n.tone, "second")) for n in v.notices], top=1.7, high=5.2)
-    for section in () if v.stopped else v.sections:
+    for section in v.sections if v.told else ():
         _finding(deck, section)
     if v.actions:
         page = _Page(deck, "What we suggest doing")

@@ -15,12 +15,15 @@ from ambidex.report.curves import MOST_SERIES
 from ambidex.report.grids import Grid, actions_grid, appendix, cell, numbers_grid, plain, short
 from ambidex.report.marks import alike
 from ambidex.report.parts import MOST_ROWS
-from ambidex.report.words import number, plural
+from ambidex.report.words import listing, number, plural
 
 __all__ = ["Chip", "Notice", "Picture", "Section", "View", "view"]
 
 MOST_FINDINGS = 5
 MOST_NOTICES = 4
+MOST_COUNTED = 30
+
+_COUNTED = ("costs",)
 
 _CHIPS = {
     "strong": ("ok", "●", "Strong evidence"),
@@ -77,7 +80,13 @@ class Section:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """An answer as text, in the order in which it is read. See ``UX``: answer, evidence, method."""
+    """An answer as text, in the order in which it is read. See ``UX``: answer, evidence, method.
+
+    Attributes:
+        told: Findings stand on the page; False on a stopped one, where they are greyed in the appendix.
+        counted: Tables of a stopped answer that only count, such as costs: they hold whatever the design is.
+        unusable: Why the numbers of a stopped answer are not to be used.
+    """
 
     name: str
     verb: str
@@ -97,6 +106,9 @@ class View:
     command: str
     made: str
     appendix: tuple[Grid, ...]
+    told: bool = True
+    counted: tuple[Grid, ...] = ()
+    unusable: str = ""
 
 
 def view(answer: Mapping[str, Any], *, most: int = 200) -> View:
@@ -115,6 +127,9 @@ def view(answer: Mapping[str, Any], *, most: int = 200) -> View:
     record = answer.get("record") or {}
     name = short(answer.get("answer"))
     findings = list(answer.get("findings") or ())[:MOST_FINDINGS]
+    tables = answer.get("tables") or {}
+    only_counted = {"tables": {k: v for k, v in tables.items() if k in _COUNTED}}
+    counted = tuple(appendix(only_counted, MOST_COUNTED)) if stopped else ()
     chip = Chip("bad", "■", "Cannot be answered") if stopped else _chip(answer.get("strength"))
     return View(
         name=name,
@@ -135,7 +150,17 @@ def view(answer: Mapping[str, Any], *, most: int = 200) -> View:
         command=plain(record.get("command")),
         made=" · ".join(_made(record, name)),
         appendix=tuple(appendix(answer, most)),
+        told=not stopped or bool(counted),
+        counted=counted,
+        unusable=_unusable(answer) if stopped else "",
     )
+
+
+def _unusable(answer: Mapping[str, Any]) -> str:
+    failed = [short(c.get("name"), 60) for c in answer.get("checks") or () if c.get("passed") is False]
+    if not failed:
+        return "Not to be used: this data cannot answer the question."
+    return f"Not to be used: the {'check' if len(failed) == 1 else 'checks'} {listing(failed)} failed."
 
 
 def _chip(strength: Any) -> Chip:
