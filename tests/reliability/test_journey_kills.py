@@ -100,7 +100,7 @@ def states(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         keep(do_init)
         do_init(w)
         (w / "data" / "a.csv").write_text(rows(600, 1))
-        amb.drivers(w / "data", target="y", positive="yes", at=w)
+        amb.drivers(w / "data", target="y", positive="yes", keep=["x"], at=w)
         keep(do_package)
         do_package(w)
         toml = w / "ambidex.toml"

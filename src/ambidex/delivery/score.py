@@ -71,8 +71,9 @@ class Run:
 
 def run_key(bundle_digest: str, table: Table, out: Path) -> str:
     """Names what a scoring is: the version's files, the rows, and where the scores go. 12 hex digits."""
-    parts = [file_entry(Path(f)).sha256 for f in sorted(table.files)] or [content_hash(table)]
-    parts = [bundle_digest, str(out.absolute()), table.source or "", *parts]
+    selected = (table.source or "").lstrip().upper().startswith("SELECT")
+    files = [] if selected else [file_entry(Path(f)).sha256 for f in sorted(table.files)]
+    parts = [bundle_digest, out.name, *(files or [content_hash(table)])]  # names only: a workspace may be moved
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
