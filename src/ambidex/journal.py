@@ -42,6 +42,7 @@ VERBS: dict[str, str] = {
     "init": "The workspace was made.",
     "profile": "A table was profiled.",
     "package": "A package was written from a source.",
+    "package-refused": "A model file was not taken over: file, sha256, code, because.",
     "train-refused": "A run gave nothing that could be registered: because.",
     "test": "A version's contract tests ran.",
     "score": "A table was scored: rows, out.",

@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ambidex.errors import DataError, NotFound, UsageError, did_you_mean
+from ambidex.errors import AmbidexError, DataError, NotFound, UsageError, did_you_mean
 from ambidex.report.answer import Answer, Caution, Mark, Result
 from ambidex.workspace import Workspace, create, find, now, open_workspace
 
@@ -831,7 +831,7 @@ def _package_foreign(
     from ambidex.delivery.coded_package import build_coded
     from ambidex.delivery.package import place_package
     from ambidex.delivery.source import check_estimator
-    from ambidex.edges.foreign import made_from
+    from ambidex.edges.foreign import file_digest, made_from
     from ambidex.records import check_name
 
     check_name(name)
@@ -852,10 +852,17 @@ def _package_foreign(
     for column in (key, time):
         if column is not None:
             rows.require(column)
-    made = made_from(
-        source, name=name, table=rows, target=target, positive=positive, key=key, time=time,
-        frame=table if hasattr(table, "dtypes") else None,
-    )  # fmt: skip
+    try:
+        made = made_from(
+            source, name=name, table=rows, target=target, positive=positive, key=key, time=time,
+            frame=table if hasattr(table, "dtypes") else None,
+        )  # fmt: skip
+    except AmbidexError as error:
+        if isinstance(source, str | Path) and Path(source).is_file():
+            body = {"file": Path(source).name, "sha256": file_digest(Path(source)), "code": error.code}
+            body["because"] = error.message
+            workspace.store.append(verb="package-refused", model=name, body=body)
+        raise
     adopted = adopt(workspace, name, made.files, table=rows, positive=positive)
     building = build_coded(workspace.folder, name, adopted.opened.files)
     with workspace.alone("package"):

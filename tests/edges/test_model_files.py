@@ -15,6 +15,8 @@ import pytest
 
 import ambidex as amb
 from ambidex.errors import AmbidexError
+from ambidex.records import digest
+from ambidex.workspace import open_workspace
 
 lightgbm = pytest.importorskip("lightgbm")
 onnx = pytest.importorskip("onnx")
@@ -53,6 +55,9 @@ def refused(place: Path, source: Any, **options: Any) -> AmbidexError:
     with pytest.raises(AmbidexError) as error:
         amb.package(source, **given)
     assert error.value.exit_code in (2, 3, 4)
+    if isinstance(source, Path) and source.is_file():
+        last = open_workspace(place).store.events(verbs=("package-refused",))[-1]
+        assert last.body["sha256"] == digest(source.read_bytes())
     assert not [m for m in amb.models(at=place).data["models"] if m["model"] == "x"]
     return error.value
 

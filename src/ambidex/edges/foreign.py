@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from ambidex.data.table import Table
 from ambidex.edges import function, mlflow
 from ambidex.errors import NotFound, UsageError
 
-__all__ = ["ENDINGS", "is_foreign", "made_from"]
+__all__ = ["ENDINGS", "file_digest", "is_foreign", "made_from"]
 
 ENDINGS = (".skops", ".onnx", ".txt", ".lgb", ".lightgbm", ".model", ".ubj", ".json", ".xgb", ".keras", ".h5", ".zip")
 """Endings of files that may be models; what a file is inside decides how it is read."""
@@ -23,6 +24,12 @@ def is_foreign(source: Any) -> bool:
         ending = Path(str(source)).suffix.lower()
         return ending in (*ENDINGS, *_PICKLES) or mlflow.is_folder(source) or function.is_function(source)
     return hasattr(source, "predict") and not isinstance(source, type)
+
+
+def file_digest(path: Path) -> str:
+    """Hex sha256 of a file, read piece by piece."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def made_from(
