@@ -30,9 +30,7 @@ def road(tmp_path: Path, new_database, s3_server) -> Path:
     text = (folder / "ambidex.toml").read_text()
     said = f'database = "{new_database()}"\nartifacts = "s3://models/{tmp_path.name}"\n'
     place = text.index("\n", text.index("name =")) + 1
-    (folder / "ambidex.toml").write_text(
-        f'{text[:place]}{said}{text[place:]}\n[s3]\nendpoint = "{s3_server}"\n'
-    )
+    (folder / "ambidex.toml").write_text(f'{text[:place]}{said}{text[place:]}\n[s3]\nendpoint = "{s3_server}"\n')
     return folder
 
 
