@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib import resources
@@ -15,6 +16,8 @@ __all__ = ["sheet"]
 
 MOST = 60
 """Rows at most in each table of the appendix."""
+
+_LONG = re.compile(r"[^\s<>]{16}(?=[^\s<>]{8})")
 
 
 def sheet(answers: Sequence[Mapping[str, Any]], *, most: int = MOST) -> bytes:
@@ -60,11 +63,11 @@ def _drawn(picture: Picture) -> dict[str, Any]:
 
 
 def _unticked(value: Any) -> Any:
-    """Without the backticks that mark names on the page."""
+    """Without the backticks that mark names on the page; long words may break. A command stays fit to copy."""
     if isinstance(value, str):
-        return value if value.startswith("<svg") else value.replace("`", "")
+        return value if value.startswith("<svg") else _LONG.sub("\\g<0>\u200b", value.replace("`", ""))
     if isinstance(value, dict):
-        return {k: _unticked(v) for k, v in value.items()}
+        return {k: v if k == "command" else _unticked(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_unticked(v) for v in value]
     return value
