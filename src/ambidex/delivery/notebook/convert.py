@@ -1,5 +1,6 @@
 """From a notebook to the files of a bundle: run what is needed in a child, freeze, write, prove."""
 
+# ruff: noqa: E501  the sentences of the traps and the programs of the child
 from __future__ import annotations
 
 import ast
@@ -510,7 +511,7 @@ def _inputs(
     package: str, modules: Mapping[str, str], state: Mapping[str, State], proof: Mapping[str, Any], function: bool
 ) -> list[str]:
     """Raw columns that the features depend on: told by changing each."""
-    order = {"columns": {k: v for k, v in proof["columns"].items()}, "function": function}
+    order = {"columns": dict(proof["columns"]), "function": function}
     return [str(n) for n in _child_run(package, modules, state, INPUTS, order)]
 
 

@@ -1,5 +1,6 @@
 """Write the package: configuration, features, schema, predictor, training, from what was found in the notebook."""
 
+# ruff: noqa: E501  the sentences of the traps and the programs of the child
 from __future__ import annotations
 
 import ast
@@ -51,7 +52,7 @@ def modules_of(
         "config.py": "\n".join(config) + "\n",
         "schema.py": schema,
         "features.py": _features(found, notebook, product, method, constants, seen, main, threshold, dropped),
-        "predict.py": asset("predictor.py"),
+        "predict.py": asset("predictor.py.in"),
         "frozen.py": asset("frozen.py"),
         "state.py": asset("state.py"),
         "train.py": training,

@@ -1,5 +1,6 @@
 """Traps that only a run shows: order, state that was not saved, columns that are no input, rows left out."""
 
+# ruff: noqa: E501  the sentences of the traps and the programs of the child
 from __future__ import annotations
 
 from collections.abc import Sequence

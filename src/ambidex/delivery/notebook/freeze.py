@@ -4,6 +4,7 @@ The same code fits and predicts: while fitting it does what the notebook says an
 fitted transformers; afterwards it gives back what was kept, and leaves no row out.
 """
 
+# ruff: noqa: E501  the sentences of the traps and the programs of the child
 from __future__ import annotations
 
 import ast

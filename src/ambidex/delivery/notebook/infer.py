@@ -217,7 +217,8 @@ class _Special(ast.NodeTransformer):
         self.generic_visit(node)
         reads = [s for s in node.body if isinstance(s, ast.Assign) and RAW in _names(s.value)]
         ways = [s for h in node.handlers for s in h.body if isinstance(s, ast.Assign) and RAW in _names(s.value)]
-        return (ways or reads or [node])[0]
+        chosen: list[ast.AST] = [*ways, *reads, node]
+        return chosen[0]
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         if not (isinstance(node.func, ast.Attribute) and getattr(node.func.value, "id", "") == FROZEN):
@@ -229,7 +230,8 @@ class _Special(ast.NodeTransformer):
             self.out.sites.add(site)  # another table, looked up by its rows
             return ast.Subscript(ast.Name("kept", ast.Load()), ast.Constant(site), ast.Load())
         if method == "keep":
-            return self.visit(node.args[1])
+            base: ast.AST = self.visit(node.args[1])
+            return base
         self.out.sites.add(site)
         key: ast.expr = ast.Constant(site)
         if method == "value":

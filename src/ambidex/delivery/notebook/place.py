@@ -1,5 +1,6 @@
 """Write the proven package to its folder: sources, state, tests, README, model card, Dockerfile, CI."""
 
+# ruff: noqa: E501  the sentences of the traps and the programs of the child
 from __future__ import annotations
 
 import json
@@ -91,7 +92,7 @@ def _texts(name: str, package: str, made: Converted, traps: Sequence[Trap], note
             """),
         "README.md": "\n".join([
             f"# {name}", "", f"Made from `{notebook}`. {same}", "", "```python", "from pathlib import Path",
-            f"import {package}.predict as p", f'model = p.load(Path(p.__file__).parent / "state")',
+            f"import {package}.predict as p", 'model = p.load(Path(p.__file__).parent / "state")',
             f"model.predict([{example}])", "```", "", "Tests: `python -m pytest`. Train again: `ambidex train " + name + "`.",
             "", "| column | type | missing | values |", "|---|---|---|---|", takes, "", "## What the notebook hid", "", told, "",
         ]),
@@ -100,7 +101,7 @@ def _texts(name: str, package: str, made: Converted, traps: Sequence[Trap], note
             f"- Outcome: {made.schema.target} ({made.schema.task})", f"- Training rows: `{Path(made.table).name}`", f"- {same}",
             f"- State that is a pickle: {', '.join(made.pickled) or 'none'}", "", "## Limits", "", told, "",
         ]),
-        "Dockerfile": textwrap.dedent(f"""\
+        "Dockerfile": textwrap.dedent("""\
             FROM python:3.11-slim
             WORKDIR /model
             COPY pyproject.toml ./

@@ -37,7 +37,7 @@ class Product:
 def find_product(steps: Sequence[Step]) -> Product | None:
     """The product, or None where nothing predicts."""
     saved = saved_names(steps)
-    functions = [f for f in _functions(steps)]
+    functions = _functions(steps)
     models = _models(steps)
     if functions:
         return Product(functions[-1], True, (), tuple(n for n in models if n not in functions), saved)
@@ -138,9 +138,10 @@ def _aliases(steps: Sequence[Step], name: str) -> set[str]:
     names = {name}
     for step in steps:
         node = step.node
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name) and isinstance(node.targets[0], ast.Name):
-            if node.targets[0].id in names:
-                names.add(node.value.id)
+        plain = isinstance(node, ast.Assign) and isinstance(node.value, ast.Name)
+        target = node.targets[0] if isinstance(node, ast.Assign) else None
+        if plain and isinstance(target, ast.Name) and target.id in names and isinstance(node, ast.Assign):
+            names.add(base_name(node.value) or target.id)
     return names
 
 

@@ -1,7 +1,9 @@
 """Run cells in a child: own process group, limits, no network as far as can be done, nobody's variables."""
 
+# ruff: noqa: E501  the sentences of the traps and the programs of the child
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -80,7 +82,7 @@ class Child:
             "PYTHONHASHSEED": "0",
         }  # fmt: skip
         program = self.scratch / "child.py"
-        program.write_text(asset("child.py"), encoding="utf-8")
+        program.write_text(asset("child.py.in"), encoding="utf-8")
         try:
             self.process = subprocess.Popen(
                 [python or sys.executable, "-I", str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -108,17 +110,13 @@ class Child:
 
     def close(self) -> None:
         """End the child and all that it started."""
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
-                try:
+                with contextlib.suppress(OSError):
                     pipe.close()
-                except OSError:
-                    pass
         shutil.rmtree(self.scratch, ignore_errors=True)
 
     def run(self, steps: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -13,9 +13,9 @@ __all__ = [
     "Step",
     "base_name",
     "calls_of",
+    "expand",
     "free_names",
     "last_definition",
-    "expand",
     "slice_back",
     "steps_in",
     "steps_of",
@@ -218,7 +218,7 @@ def _bound(node: ast.stmt) -> set[str]:
             out.add(part.id)
         elif isinstance(part, ast.Import | ast.ImportFrom):
             out |= {(a.asname or a.name).split(".")[0] for a in part.names}
-        elif (isinstance(part, ast.ExceptHandler) and part.name) or (isinstance(part, Function) and part is not node):
+        elif isinstance(part, ast.ExceptHandler | Function) and part is not node and part.name:
             out.add(part.name)
     return out
 
@@ -253,9 +253,8 @@ def _changed(node: ast.stmt, mutated: dict[str, set[int]]) -> set[str]:
                     name = _own(part.func.value)
                     out |= {name} if name else set()
             elif isinstance(part.func, ast.Name) and part.func.id in mutated:
-                for place in mutated[part.func.id]:
-                    if place < len(part.args) and (name := _passed(part.args[place])):
-                        out.add(name)
+                handed = [_passed(part.args[place]) for place in mutated[part.func.id] if place < len(part.args)]
+                out |= {name for name in handed if name}
     return out
 
 

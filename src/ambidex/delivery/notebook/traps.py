@@ -1,5 +1,6 @@
 """What in a notebook would mislead whoever takes it over: found by reading, before anything runs."""
 
+# ruff: noqa: E501  the sentences of the traps and the programs of the child
 from __future__ import annotations
 
 import ast
@@ -220,7 +221,7 @@ def _world(book: Notebook, steps: Sequence[Step], cwd: Path, ours: bool) -> Iter
                 if any(
                     isinstance(p, ast.Call) and (base_name(p.func) in carried["closed"]) for p in ast.walk(step.node)
                 ):
-                    names |= {n for n in step.defines}
+                    names |= set(step.defines)
         comment = any(re.search("not installable|internal", c.code) for c in book.code_cells if c.index in cells)
         kind = "closed-client" if comment else "missing-module"
         yield Trap(
@@ -255,9 +256,9 @@ def _world(book: Notebook, steps: Sequence[Step], cwd: Path, ours: bool) -> Iter
                 )
             if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in READERS and node.args:
                 path = node.args[0]
-                if isinstance(path, ast.Constant) and isinstance(path.value, str) and id(node) not in tried:
-                    if "://" not in path.value and not _found(path.value, cwd):
-                        yield Trap("missing-file", (cell,), f"line {node.lineno}: there is no file {path.value}")
+                named = path.value if isinstance(path, ast.Constant) and isinstance(path.value, str) else None
+                if named and id(node) not in tried and "://" not in named and not _found(named, cwd):
+                    yield Trap("missing-file", (cell,), f"line {node.lineno}: there is no file {named}")
     writes = sorted({
         s.cell for s in _page_steps(book) for m, c in calls_of(s.node)
         if m in _PRODUCTION or (m == "write" and any(k.arg == "mode" for k in c.keywords))
@@ -489,8 +490,8 @@ def _statistics(
                 yield Trap(
                     "unseen-level",
                     (literal[0].cell,),
-                    f"only {ast.unparse(literal[0].node.value)[:80]} are known; another spelling becomes missing",
-                )  # type: ignore[attr-defined]
+                    f"only {ast.unparse(getattr(literal[0].node, 'value', literal[0].node))[:80]} are known; another spelling becomes missing",
+                )
     for step in needed:
         if isinstance(step.node, ast.FunctionDef):
             for part in ast.walk(step.node):
@@ -504,8 +505,8 @@ def _statistics(
                     yield Trap(
                         "unseen-level",
                         (literal[0].cell,),
-                        f"only {ast.unparse(literal[0].node.value)[:80]} are known; another spelling becomes missing, and the model may refuse it",
-                    )  # type: ignore[attr-defined]
+                        f"only {ast.unparse(getattr(literal[0].node, 'value', literal[0].node))[:80]} are known; another spelling becomes missing, and the model may refuse it",
+                    )
             text = ast.unparse(step.node)
             if any(m in READERS for m, _ in calls_of(step.node)) and re.search(
                 r"between\(|[<>]=? ?\d|dropoff|return \w+\[", text

@@ -1,5 +1,6 @@
 """``package`` for notebooks and scripts with cells: look, say, run only when told to, prove, register."""
 
+# ruff: noqa: E501  the sentences of the traps and the programs of the child
 from __future__ import annotations
 
 import shutil

@@ -29,7 +29,7 @@ class Frozen:
 
     def row_like(self, value: Any) -> bool:
         """Whether a value has a row for each of (some of) the rows that were read."""
-        index = getattr(value, "index", None)
+        index: Any = getattr(value, "index", None)
         if isinstance(value, pd.DataFrame | pd.Series):
             for _, table in self.tables.values():
                 if (
@@ -62,10 +62,10 @@ class Frozen:
         if not self.fitting:
             return base.copy() if hasattr(base, "copy") else base
         made = some(base)
-        if self.row_like(base) and hasattr(made, "index") and _columns(base) == _columns(made):
-            if not made.index.equals(base.index):
-                self.seen[site] = "keep"
-                self.left[site] = (len(base), len(made))
+        alike = self.row_like(base) and hasattr(made, "index") and _columns(base) == _columns(made)
+        if alike and not made.index.equals(base.index):
+            self.seen[site] = "keep"
+            self.left[site] = (len(base), len(made))
         return made
 
     def split(self, site: str, parts: list[Any], make: Any) -> Any:
