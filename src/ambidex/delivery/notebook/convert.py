@@ -8,6 +8,7 @@ import copy
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -210,7 +211,7 @@ def _tried(
         saved = child.do(CAPTURE.format(wanted=wanted, sites=sorted(found.sites), constants=sorted(found.constants)))
         pickles = [v for part in ("state", "kept") for v in saved[part].values() if "names" in v]
         theirs = sorted({n for v in pickles for m, n in v["names"] if m == "ambidex_package.features"})
-        if not with_helpers(found, needed, kinds, theirs):
+        if not with_helpers(found, needed, kinds, theirs, seen):
             break
     constants: dict[str, str] = {}
     for n, (literal, value) in saved["constants"].items():
@@ -337,8 +338,9 @@ def _label_names(needed: Sequence[Step], product: Product) -> list[str]:
         for method, call in calls_of(step.node):
             if method == "fit" and len(call.args) > 1:
                 found.append(ast.unparse(call.args[1]))
-    bound = {n for s in needed for n in s.defines}
-    return list(dict.fromkeys([*found, *[n for n in ("y", "target", "labels", "label") if n in bound]]))
+    bound = sorted({n for s in needed for n in s.defines})
+    usual = [n for n in bound if n in ("target", "labels", "label") or re.fullmatch(r"y(_\w+)?", n)]
+    return list(dict.fromkeys([*found, *usual]))
 
 
 def _rows(columns: Mapping[str, Sequence[Any]], inputs: Sequence[str]) -> list[dict[str, Any]]:

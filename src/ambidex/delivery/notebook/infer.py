@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ambidex.delivery.notebook.freeze import FROZEN, Freezer, without_prints
+from ambidex.delivery.notebook.freeze import FROZEN, Freezer, sites_in, without_prints
 from ambidex.delivery.notebook.steps import Step, calls_of, expand, free_names, steps_in
 
 __all__ = ["RAW", "Inference", "infer", "reading_functions", "with_helpers"]
@@ -93,6 +93,7 @@ def infer(
                    if isinstance(n, ast.Name)}  # fmt: skip
         _classify(out, steps, kinds, (again.reads - targets) - {RAW, FROZEN, "kept"}, step.place, needed)
         needed |= {n for n in again.changes - targets if n not in out.state and n not in out.constants}
+    _helper_sites(out, seen)
     out.body = [s for _, s in reversed(body)]
     out.cells = sorted({c for c, _ in body})
     for name in [n for n in out.state if n in {d for s in steps_in(out.body) for d in s.defines}]:
@@ -101,11 +102,20 @@ def infer(
     return out
 
 
-def with_helpers(out: Inference, steps: Sequence[Step], kinds: Kinds, names: Sequence[str]) -> bool:
+def with_helpers(
+    out: Inference, steps: Sequence[Step], kinds: Kinds, names: Sequence[str], seen: Mapping[str, str]
+) -> bool:
     """Add functions and classes that the state refers to; True if any was new."""
     new = [n for n in names if n not in out.helpers]
     _classify(out, steps, kinds, new, steps[-1].place + 1, None)
+    _helper_sites(out, seen)
     return bool(new)
+
+
+def _helper_sites(out: Inference, seen: Mapping[str, str]) -> None:
+    """Places inside functions: their figures are kept too."""
+    for step in out.helpers.values():
+        out.sites |= sites_in(Freezer(step.cell, seen).visit(copy.deepcopy(step.node)))
 
 
 def reading_functions(steps: Sequence[Step]) -> set[str]:

@@ -375,6 +375,23 @@ def _names(steps: Sequence[Step], needed: Sequence[Step], product: Product | Non
                 )
             if any(m == "print" for m, _ in calls_of(node)):
                 yield Trap("prints", (step.cell,), f"{node.name} prints on every call; left out")
+        if (
+            isinstance(node, ast.FunctionDef)
+            and step.place in live
+            and not any(m in READERS for m, _ in calls_of(node))
+        ):
+            own = {a.arg for a in node.args.args} | {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+            figures = sorted({
+                m for m, c in calls_of(node) if m in ("mean", "std", "median", "min", "max", "quantile", "rank", "qcut")
+                and isinstance(c.func, ast.Attribute) and base_name(c.func) in own
+                and not any(k.arg == "axis" for k in c.keywords)
+            })  # fmt: skip
+            if figures:
+                yield Trap(
+                    "batch-dependent",
+                    (step.cell,),
+                    f"{node.name} uses {_list(figures)} of the rows it is given; those of its first call are kept",
+                )
         if isinstance(node, ast.ClassDef) and step.place in live:
             yield Trap(
                 "notebook-class", (step.cell,), f"the class {node.name} lives in a cell; it moves into the package"
@@ -605,6 +622,33 @@ def _statistics(
                 f"{_list(sorted(set(named)))} says what a person is; whether it may be used is for people to say",
             )
             break
+    for step in needed:
+        if "LabelEncoder(" in step.source:
+            yield Trap(
+                "unseen-level",
+                (step.cell,),
+                "LabelEncoder refuses a level that training did not have: such a row gets an error",
+            )
+    for step in needed:
+        if isinstance(step.node, ast.For):
+            refit = [c for m, c in calls_of(step.node) if m == "fit_transform" and isinstance(c.func, ast.Attribute)]
+            outside = [
+                base_name(c.func)
+                for c in refit
+                if base_name(c.func)
+                not in {
+                    n.id
+                    for s in step.node.body
+                    for n in ast.walk(s)
+                    if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+                }
+            ]
+            if outside:
+                yield Trap(
+                    "refitted-in-loop",
+                    (step.cell,),
+                    f"{outside[0]} is fitted again for every column, and holds the last one only; each fit is kept",
+                )
     for step in needed:
         if "index_col" in step.source:
             yield Trap("index-column", (step.cell,), "the id is the index, no feature; it is the key")
