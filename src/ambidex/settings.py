@@ -52,19 +52,16 @@ class GateSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_o
             share of the constant's squared error for numbers.
         alpha: Error rate of each claim, two-sided.
         max_age: How long a verdict stays fresh.
-        max_changed: Largest share of rows whose output may differ from the live version's by more than .05
-            (of a probability, or of the target's spread); None asks for no such gate.
     """
 
     margin: float = 0.005
     alpha: float = 0.05
     max_age: str = "7d"
-    max_changed: float | None = None
 
     @property
     def hash(self) -> str:
         """Names this configuration; a verdict under another one is stale."""
-        return digest(canonical([self.margin, self.alpha, self.max_age, self.max_changed]))[:16]
+        return digest(canonical([self.margin, self.alpha, self.max_age]))[:16]
 
 
 class ModelSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):

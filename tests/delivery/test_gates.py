@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ambidex.delivery.gates import changed_gate, loss_gate, paired_claim
+from ambidex.delivery.gates import loss_gate, paired_claim
 from ambidex.settings import GateSettings
 
 SETTINGS = GateSettings()
@@ -57,15 +57,3 @@ def test_at_the_boundary_it_passes_in_at_most_half_alpha(margin: float, truth: f
 def test_the_claim_is_stated_before_the_data() -> None:
     claim = paired_claim("loss", 0.005, SETTINGS)
     assert (claim.relation, claim.margin, claim.looks, claim.sides) == ("below", 0.005, "once", 2)
-
-
-def test_the_share_of_outputs_that_change_has_a_limit() -> None:
-    moved = np.zeros(2000)
-    assert changed_gate(moved, None, 0.1, SETTINGS).outcome == "supported"
-    moved[:600] = 0.2
-    assert changed_gate(moved, None, 0.1, SETTINGS).outcome == "refuted"
-    assert changed_gate(moved, 10.0, 0.1, SETTINGS).outcome == "supported", "small beside the target's spread"
-
-
-def test_a_new_limit_makes_verdicts_stale() -> None:
-    assert GateSettings(max_changed=0.1).hash != GateSettings().hash

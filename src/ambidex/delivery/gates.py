@@ -22,15 +22,11 @@ from ambidex.stats.claim import Claim, Verdict, decide
 from ambidex.stats.compare import paired_mean
 from ambidex.stats.estimate import Estimate, exact, finite
 
-__all__ = ["GATES", "changed_gate", "judge", "loss_gate", "paired_claim", "score_rows"]
+__all__ = ["GATES", "judge", "loss_gate", "paired_claim", "score_rows"]
 
-GATES = ("golden-rows", "schema", "finite", "steady", "better-than-constant", "not-worse-than-live", "changed")
-"""Every gate there is; the last two only where another version is live, and ``changed``
-only where ``[gates] max_changed`` is declared. Segments have no label: their loss is how unlike
+GATES = ("golden-rows", "schema", "finite", "steady", "better-than-constant", "not-worse-than-live")
+"""Every gate there is; the last only where another version is live. Segments have no label: their loss is how unlike
 its segment a row is, the constant is one segment for all, and they must come again (steady)."""
-
-CHANGED = 0.05
-"""From here on an output counts as changed: of a probability, or of the target's spread."""
 
 
 def judge(
@@ -76,8 +72,7 @@ def judge(
             if recipe.task == "segments":
                 theirs, _ = misfit(champion.scorer, rows)
             else:
-                before = score_rows(champion, rows)
-                theirs = losses(y, before, recipe.task, spread=spread)
+                theirs = losses(y, score_rows(champion, rows), recipe.task, spread=spread)
         except DataError:
             # The live version cannot score the newest rows at all; being better than a constant is the claim left.
             return tuple(gates)
@@ -90,8 +85,6 @@ def judge(
                 settings,
             )
         )
-        if settings.max_changed is not None and recipe.task != "segments":
-            gates.append(changed_gate(scores - before, spread, settings.max_changed, settings))
     return tuple(gates)
 
 
@@ -129,19 +122,6 @@ def loss_gate(
     """
     claim = paired_claim(measure, margin, settings)
     return _result(name, decide(claim, paired_mean(differences, name=measure)))
-
-
-def changed_gate(moved: NDArray[np.float64], spread: float | None, limit: float, settings: GateSettings) -> GateResult:
-    """The gate on the share of rows whose output changes.
-
-    Args:
-        moved: New output minus the live version's, row by row, shape (rows,).
-        spread: Standard deviation of a number target; None for probabilities.
-        limit: Largest share of rows that may change.
-        settings: Alpha.
-    """
-    changed = (np.abs(moved) > CHANGED * (spread or 1.0)).astype(np.float64)
-    return loss_gate("changed", "share of rows whose output changes by more than .05", changed, limit, settings)
 
 
 def _counted(name: str, measure: str, count: int, n: int) -> GateResult:
