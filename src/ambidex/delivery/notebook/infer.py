@@ -151,7 +151,7 @@ def _classify(
                     _classify(out, steps, kinds, last.reads, last.place, None)
         elif kind[0] in ("module", "class", "function") and len(touching) == 1 and _try_import(last.node, name):
             out.imports.setdefault(name, last.node)
-        elif kind[0] == "rows" and needed is not None:
+        elif needed is not None and (kind[0] == "rows" or any(_by_hand(s) for s in touching)):
             needed.add(name)
         elif _untouched(steps, kinds, name, before):
             out.constants.setdefault(name, last.place)
@@ -185,12 +185,7 @@ def _cut(step: Step, reading: set[str], needed: set[str]) -> list[ast.stmt] | No
     """Where a function that reads, rows written by hand, or months put together stand: ``name = raw``."""
     names = sorted((step.defines | step.changes) & needed)
     inside = [m for m, _ in calls_of(step.node)]
-    by_hand = (
-        isinstance(step.node, ast.Assign)
-        and isinstance(step.node.value, ast.Call)
-        and getattr(step.node.value.func, "attr", "") == "DataFrame"
-        and any(isinstance(a, ast.List | ast.Dict) for a in step.node.value.args)
-    )
+    by_hand = _by_hand(step)
     joined = (
         isinstance(step.node, ast.Assign)
         and inside[:1] == ["concat"]
@@ -199,6 +194,17 @@ def _cut(step: Step, reading: set[str], needed: set[str]) -> list[ast.stmt] | No
     if not (by_hand or joined or any(m in reading for m in inside)):
         return None
     return [ast.parse(f"{name} = {RAW}.copy()").body[0] for name in names]
+
+
+def _by_hand(step: Step) -> bool:
+    """``DataFrame([{…}])``: a row as an application would send it."""
+    node = step.node
+    return (
+        isinstance(node, ast.Assign)
+        and isinstance(node.value, ast.Call)
+        and getattr(node.value.func, "attr", "") == "DataFrame"
+        and any(isinstance(a, ast.List | ast.Dict) for a in node.value.args)
+    )
 
 
 def _names(node: ast.AST) -> set[str]:
