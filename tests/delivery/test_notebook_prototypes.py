@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import ambidex
 import pytest
+
+import ambidex
 from ambidex.delivery.package import module_name
 from support import shared
 
@@ -22,7 +23,9 @@ FILES = {
     "credit_default_leaky.ipynb": "credit",
 }
 EXACT = [f for f in FILES if not f.startswith("credit")]
-TOLERANCE = {"taxi_duration_features.ipynb": 1e-9}
+# The taxi notebook's solver stops at 1e-6, so the sums of the linear algebra library show: run plainly, without us, it
+# gives the stored values within 7e-4 min (one thread) or 5.5e-3 (more). Equality to the bit is with its run here.
+TOLERANCE = {"taxi_duration_features.ipynb": 0.006}
 
 
 def packaged(folder: Path, file: str, name: str) -> tuple[Any, Any, dict[str, Any], Any]:
