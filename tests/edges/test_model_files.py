@@ -95,6 +95,7 @@ def test_a_column_that_the_model_takes_and_the_table_lacks(place: Path, booster:
     assert "plan" in error.message
 
 
+@pytest.mark.slow
 def test_an_xgboost_file(place: Path, frame: pd.DataFrame) -> None:
     xgboost = pytest.importorskip("xgboost")
     model = xgboost.XGBRegressor(n_estimators=10, n_jobs=1).fit(frame[["age", "visits"]], frame.spend)
@@ -244,6 +245,7 @@ def test_a_function_by_its_name(place: Path, frame: pd.DataFrame) -> None:
     assert amb.test("left@1", at=place).data["checks"]
 
 
+@pytest.mark.slow
 def test_an_mlflow_folder_of_a_booster(place: Path, booster: Any) -> None:
     folder = place / "mlflow"
     (folder / "model.lgb").parent.mkdir()

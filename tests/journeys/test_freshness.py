@@ -30,7 +30,7 @@ def workspace(tmp_path: Path) -> Workspace:
     folder = tmp_path / "w"
     amb.init(folder)
     (folder / "data" / "a.csv").write_text(rows(5000, 1))
-    answer = amb.drivers(folder / "data", target="y", positive="yes", at=folder)
+    answer = amb.drivers(folder / "data", target="y", keep=["x"], positive="yes", at=folder)
     amb.package(answer, name="m", at=folder)
     amb.train("m", at=folder)
     for number in (1, 2):

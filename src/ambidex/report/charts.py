@@ -69,10 +69,15 @@ def print_svg(figure: Figure) -> str:
 
 
 def picture_png(figure: Figure, *, scale: float = 3.0) -> bytes:
-    """The picture as PNG in the light colours, ``scale`` times as fine as the screen."""
+    """The picture as PNG in the light colours, ``scale`` times as fine as the screen.
+
+    On white, not transparent: office programs darken thin light lines at a transparent edge.
+    """
     import vl_convert
 
-    drawn: bytes = vl_convert.vegalite_to_png(spec(figure), scale=scale)
+    made = spec(figure)
+    made["config"] = {**made["config"], "background": COLOURS["card"]}
+    drawn: bytes = vl_convert.vegalite_to_png(made, scale=scale)
     return drawn
 
 

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from ambidex.report.answer import Figure
+from ambidex.report.ink import JOINERS
 from ambidex.report.marks import value_text
 from ambidex.report.words import count, number, plural, share, signed, signed_points, span
 
@@ -58,7 +59,7 @@ class Grid:
 def plain(value: Any) -> str:
     """Printable text of any value, nothing for None; line breaks and control characters become spaces."""
     text = "" if value is None else str(value)
-    return "".join(c if c.isprintable() else " " for c in text).strip()
+    return "".join(c if c.isprintable() or c in JOINERS else " " for c in text).strip()
 
 
 def short(value: Any, most: int = _LONGEST) -> str:

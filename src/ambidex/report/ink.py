@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-__all__ = ["COLOURS", "DARK", "FONT", "clip", "width_of", "wrap"]
+__all__ = ["COLOURS", "DARK", "FONT", "JOINERS", "clip", "width_of", "wrap"]
 
 FONT = "Inter, system-ui, -apple-system, Segoe UI, Roboto, Helvetica, Arial, sans-serif"
 
@@ -45,6 +45,9 @@ DARK = {
     "bad": "#F0655F",
 }
 
+JOINERS = frozenset("\u200c\u200d")
+"""Letters without width that hold words of Persian and Hindi, and pictures of several signs, together."""
+
 _NARROW = frozenset("iljtfrI.,:;'|!()[]- ·")
 _WIDE = frozenset("mwMW@%—→←")
 
@@ -63,7 +66,7 @@ def width_of(text: str, size: float, *, bold: bool = False) -> float:
             units += 0.38
         elif c in _WIDE or unicodedata.east_asian_width(c) in "WF":
             units += 1.0
-        elif unicodedata.combining(c):
+        elif unicodedata.combining(c) or c in JOINERS:
             continue
         else:
             units += 0.72 if c.isupper() else 0.64
@@ -93,7 +96,7 @@ def wrap(text: str, room: float, *, size: float, most: int) -> list[str]:
     >>> wrap("Electronic check or credit card", 120, size=13, most=4)
     ['Electronic check', 'or credit card']
     """
-    clean = "".join(c if c.isprintable() else " " for c in text[:2000])
+    clean = "".join(c if c.isprintable() or c in JOINERS else " " for c in text[:2000])
     room += 0.01  # a room computed from this very width must hold it
     lines = _lines(clean, room, size, most)
     if len(lines) > most:

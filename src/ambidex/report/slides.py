@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ambidex.report.charts import picture_png
+from ambidex.report.grids import short
 from ambidex.report.ink import COLOURS
 from ambidex.report.view import Section, View, view
 
@@ -16,6 +17,9 @@ __all__ = ["slides"]
 _WIDE, _HIGH = 13.333, 7.5
 _LEFT, _ROOM = 0.75, 11.83
 _TONES = {"ok": "ok", "warn": "warn", "bad": "bad", "none": "third"}
+_CELLS = (160, 50, 50, 120)
+"""Characters of an action's cells: seven rows of these fit one slide."""
+
 _DAY = (1980, 1, 1, 0, 0, 0)
 """Time of every file in the archive, so that the same answers give the same bytes."""
 
@@ -59,7 +63,7 @@ def _answer(deck: Any, v: View) -> None:
     page.words(head, top=1.75, high=2.2)
     chip = (f"{v.chip.mark} {v.chip.word}", 16, _TONES.get(v.chip.tone, "third"))
     page.words([chip, *([(f"{v.advice}: {v.advice_text}", 18, "second")] if v.advice_text else [])], top=4.0, high=1.4)
-    page.tiles(v.tiles, top=5.45)
+    page.tiles(v.tiles, top=5.45, ink="third" if v.stopped else "ink")
     if v.notices:
         page = _Page(deck, "What to look out for" if not v.stopped else "Why it cannot be answered")
         page.words([(f"{n.mark} {n.text}", 16, _TONES.get(n.tone, "second")) for n in v.notices], top=1.7, high=5.2)
@@ -67,7 +71,9 @@ def _answer(deck: Any, v: View) -> None:
         _finding(deck, section)
     if v.actions:
         page = _Page(deck, "What we suggest doing")
-        page.table(v.actions.head, v.actions.rows[:8])
+        page.table(
+            v.actions.head, [[short(c, most) for c, most in zip(r, _CELLS, strict=True)] for r in v.actions.rows[:7]]
+        )
     if v.unknowns:
         page = _Page(deck, "What we do not know")
         page.words([(f"•  {u}", 18, "ink") for u in v.unknowns[:7]], top=1.7, high=5.2)
@@ -82,16 +88,16 @@ def _answer(deck: Any, v: View) -> None:
 
 def _finding(deck: Any, s: Section) -> None:
     page = _Page(deck, s.title, kicker=s.kicker)
-    side = 4.1 if s.picture else _ROOM
-    words = [(s.text, 16, "second")] if s.text else []
+    side = 3.6 if s.picture else _ROOM
+    words = [(short(s.text, 600), 16, "second")] if s.text else []
     if s.so_what:
-        words.append((f"So what: {s.so_what}", 16, "ink"))
-    words.append((f"{s.chip.mark} {s.chip.word}. {s.how_sure}", 14, _TONES.get(s.chip.tone, "third")))
+        words.append((f"So what: {short(s.so_what, 400)}", 16, "ink"))
+    words.append((f"{s.chip.mark} {s.chip.word}. {short(s.how_sure, 400)}", 14, _TONES.get(s.chip.tone, "third")))
     page.words(words, top=2.05, high=4.9, wide=side)
     if s.picture:
         figure = s.picture.figure
         page.picture(picture_png(figure), figure.sentence or figure.title, left=_LEFT + side + 0.3, top=2.75)
-        caption = [(figure.title, 14, "ink"), (figure.subtitle, 12, "third")]
+        caption = [(short(figure.title, 90), 14, "ink"), (short(figure.subtitle, 150), 12, "third")]
         page.words(caption, top=2.0, high=0.7, left=_LEFT + side + 0.3, wide=_ROOM - side - 0.3)
 
 
@@ -138,11 +144,11 @@ class _Page:
             paragraph.space_after = Pt(8 * shrink)
             _write(paragraph, _said(text), max(9, size * shrink), colour)
 
-    def tiles(self, tiles: Sequence[tuple[str, str, str]], *, top: float) -> None:
-        """Up to three numbers with their ranges."""
+    def tiles(self, tiles: Sequence[tuple[str, str, str]], *, top: float, ink: str = "ink") -> None:
+        """Up to three numbers with their ranges, in grey where they are not to be used."""
         wide = (_ROOM - 0.3 * (len(tiles) - 1)) / max(1, len(tiles))
         for i, (label, value, extent) in enumerate(tiles):
-            lines = [(label, 12, "third"), (value, 26, "ink"), (extent, 12, "third")]
+            lines = [(label, 12, "third"), (value, 26, ink), (extent, 12, "third")]
             self.words([t for t in lines if t[0]], top=top, high=1.6, left=_LEFT + i * (wide + 0.3), wide=wide)
 
     def picture(self, png: bytes, said: str, *, left: float, top: float) -> None:
