@@ -13,8 +13,6 @@ from typing import Any
 
 __all__ = ["main", "resolve"]
 
-EXPLORE = ("profile", "drivers", "experiment")
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.

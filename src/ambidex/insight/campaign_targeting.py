@@ -227,7 +227,8 @@ def _inputs(ask: Ask, measured: Measured) -> tuple[dict[str, npt.NDArray[Any]], 
         Caution(
             "inputs",
             f"No --covariate was named: {shown} {'was' if len(columns) == 1 else 'were'} taken as known before the "
-            "campaign, since the arms do not differ there.",
+            "campaign: the arms do not differ grossly there, which does not prove it. A column that was measured "
+            "afterwards cannot say whom to treat next; name the right ones with --covariate.",
         )
     ]
 
