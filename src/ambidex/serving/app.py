@@ -15,20 +15,18 @@ from urllib.parse import unquote
 import msgspec
 from msgspec import Meta
 
-from ambidex.data.frames import Frame
 from ambidex.data.labels import class_of
 from ambidex.errors import AmbidexError, DataError, did_you_mean
-from ambidex.serving.decode import NOT_DECODED, Rows, not_json
+from ambidex.serving.decode import NOT_DECODED, not_json
 from ambidex.serving.http import Connection
 from ambidex.serving.loader import Models, Served
-from ambidex.serving.log import Ids, PredictionLog, Report, utc
+from ambidex.serving.log import PredictionLog, Report, utc
 from ambidex.serving.messages import Answer, Request, refusal
+from ambidex.serving.predict import ModelFailed, Predict
 from ambidex.serving.problems import HttpRefusal, internal, shortened
 
 __all__ = ["App"]
 
-SLICE = 100
-"""Rows scored before others get their turn: a request of 10,000 rows must not hold up the rest."""
 LABELS = 10_000
 """Labels of one request, at most."""
 ROUTES = ("/predict/{model}", "/feedback/{model}", "/v2/health/live", "/v2/health/ready")
@@ -67,9 +65,9 @@ class App:
         self._log = log
         self._report = report
         self._loop = loop
-        self._ids = Ids()
         self.counts: dict[str, int] = {"answered": 0, "refused": 0, "rows": 0, "labels": 0, "model-failed": 0}
         self.draining = False
+        self._predict = Predict(log, report, loop, self.counts, self._guard)
         self._labels = ThreadPoolExecutor(1, thread_name_prefix="labels")  # one: the file has one writer
 
     # ------------------------------------------------------------ the way of a request
@@ -82,7 +80,7 @@ class App:
         try:
             act()
         except AmbidexError as error:
-            self._fail(connection, error, error.incident if isinstance(error, _ModelFailed) else None)
+            self._fail(connection, error, error.incident if isinstance(error, ModelFailed) else None)
         except Exception as error:
             fault, incident = internal("internal.bug", "the server failed on this request")
             self._report("request.failed", {"incident": incident, "why": type(error).__name__, "at": _place(error)})
@@ -129,65 +127,6 @@ class App:
         else:
             self._guard(connection, lambda: self._predict(request, connection, found))
 
-    def _predict(self, request: Request, connection: Connection, served: Served) -> None:
-        rows = served.decoder.decode(request.body)
-        scores: list[float] = []
-        if len(rows.inputs) <= SLICE:
-            self._score(served, rows, scores)
-            self._answer(connection, served, rows, scores)
-            return
-
-        def step() -> None:
-            self._score(served, rows, scores)
-            if len(scores) < len(rows.inputs):
-                self._loop.call_soon(self._guard, connection, step)
-            else:
-                self._answer(connection, served, rows, scores)
-
-        step()
-
-    def _score(self, served: Served, rows: Rows, scores: list[float]) -> None:
-        """The next ``SLICE`` rows; all rows or none are answered and logged."""
-        score, binary = served.scorer.score, served.schema.task == "binary"
-        row = len(scores)
-        why = ""
-        try:
-            for inputs in rows.inputs[row : row + SLICE]:
-                value = float(score(inputs))
-                if not math.isfinite(value) or (binary and not 0.0 <= value <= 1.0):
-                    why = f"gives {value!r}"
-                    break
-                scores.append(value)
-        except Exception as error:  # a model may raise anything; only this request fails
-            why = f"raises {type(error).__name__}"
-        if why:
-            self.counts["model-failed"] += 1
-            fault, incident = internal("http.model", f"the model {served.ref} failed on row {len(scores)}")
-            where = {"model": served.model, "version": served.number}
-            self._report("model.failed", {**where, "row": len(scores), "why": why, "incident": incident})
-            raise _ModelFailed(fault, incident)
-
-    def _answer(self, connection: Connection, served: Served, rows: Rows, scores: list[float]) -> None:
-        ids = self._ids.take(len(scores))
-        at = utc()
-        model, version = served.model, served.number
-        said = {"at": at, "model": model, "version": version, "source": "http"}
-        parts = zip(ids, rows.inputs, rows.riders, scores, strict=True)
-        frames = [Frame.encode({**said, "id": n, "row": row, "riders": riders, "p": p}) for n, row, riders, p in parts]
-        self._log.add(model, frames)
-        answer: dict[str, Any] = {"model": model, "version": version, "predictions": scores, "ids": ids}
-        if served.schema.task == "binary":
-            negative, positive = served.schema.classes
-            answer["predictions"] = [positive if p >= 0.5 else negative for p in scores]
-            answer["classes"] = served.schema.classes
-            answer["probabilities"] = [[1.0 - p, p] for p in scores]
-        elif served.schema.task == "segments":
-            answer["predictions"] = [served.schema.classes[int(p)] for p in scores]
-            answer["classes"] = served.schema.classes
-        self.counts["answered"] += 1
-        self.counts["rows"] += len(scores)
-        connection.answer(Answer(200, _encode(answer), logged_as=model))
-
     # ------------------------------------------------------------ feedback
 
     def _feedback(self, request: Request, connection: Connection, served: Served) -> None:
@@ -207,14 +146,6 @@ class App:
             self._guard(connection, answer)
 
         self._loop.run_in_executor(self._labels, self._log.labels, model, payloads).add_done_callback(kept)
-
-
-class _ModelFailed(AmbidexError):
-    """Carries the incident to the answer."""
-
-    def __init__(self, fault: AmbidexError, incident: str) -> None:
-        super().__init__(fault.code, fault.message, do=fault.do)
-        self.incident = incident
 
 
 def _read_labels(body: bytes, served: Served) -> list[tuple[str, Any]]:
