@@ -118,6 +118,14 @@ class Store(Protocol):
     def events(self, *, model: str | None = None, after: int = 0, verbs: Sequence[str] = ()) -> list[Event]:
         """The log, in order."""
 
+    def latest(
+        self, *, model: str | None = None, verbs: Sequence[str] = (), before: int | None = None, limit: int = 50
+    ) -> list[Event]:
+        """The end of the log, newest first: what a page shows of a log of any length."""
+
+    def latest_versions(self, model: str, *, before: int | None = None, limit: int = 50) -> list[VersionRecord]:
+        """A model's newest versions, newest first. Raises NotFound ``data.no-model``."""
+
     def document(self, name: str) -> dict[str, Any] | None:
         """A named document of a watcher's state, or None."""
 

@@ -173,6 +173,21 @@ class StoreContract:
         assert [v.number for v in store.versions("churn")] == [1, 2, 3]
         assert [(m.name, m.versions, m.candidate) for m in store.models()] == [("churn", 3, 3), ("other", 1, 1)]
 
+    def test_the_end_of_the_log_and_the_newest_versions_come_newest_first(
+        self, new_store: Callable[[Clock], Store]
+    ) -> None:
+        store = new_store(HandClock())
+        for model in ("churn", "other", "churn", "churn"):
+            register(store, model)
+        store.append(verb="score", model="churn", version=2)
+        assert [e.seq for e in store.latest(limit=2)] == [5, 4]
+        assert [e.seq for e in store.latest(model="churn", verbs=("register",), before=4)] == [3, 1]
+        assert store.latest(verbs=("promote",)) == []
+        assert [v.number for v in store.latest_versions("churn", limit=2)] == [3, 2]
+        assert [v.number for v in store.latest_versions("churn", before=3)] == [2, 1]
+        with refuses("data.no-model"):
+            store.latest_versions("nobody")
+
     def test_the_same_run_is_the_same_version(self, new_store: Callable[[Clock], Store]) -> None:
         store = new_store(HandClock())
         register(store)

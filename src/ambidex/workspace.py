@@ -6,6 +6,7 @@ import getpass
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -15,7 +16,7 @@ from ambidex.errors import EnvironmentProblem, UsageError
 from ambidex.ports import Blobs, Clock, StepHook, Store
 from ambidex.settings import FILE, Settings, quoted, read_settings, replace_file
 
-__all__ = ["Workspace", "create", "find", "now", "open_workspace"]
+__all__ = ["Workspace", "acting_as", "create", "find", "now", "open_workspace"]
 
 HIDDEN = ".ambidex"
 WAIT_S = 60.0
@@ -26,8 +27,28 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+_acting: ContextVar[str | None] = ContextVar("ambidex_acting", default=None)
+
+
+@contextmanager
+def acting_as(name: str) -> Iterator[None]:
+    """What is done inside is written into the log as done by ``name``: the holder of a token, behind a page.
+
+    >>> with acting_as("token:ada"):
+    ...     who()
+    'token:ada'
+    """
+    token = _acting.set(name)
+    try:
+        yield
+    finally:
+        _acting.reset(token)
+
+
 def who() -> str:
-    """The operating system's user."""
+    """Who acts: the holder of a token inside ``acting_as``, else the operating system's user."""
+    if (name := _acting.get()) is not None:
+        return name
     try:
         return getpass.getuser()
     except (KeyError, OSError):

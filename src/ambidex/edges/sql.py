@@ -347,6 +347,43 @@ class SqlStore:
         with self._database.reading() as connection:
             return [event_of(row) for row in connection.execute(query)]
 
+    def latest(
+        self, *, model: str | None = None, verbs: Sequence[str] = (), before: int | None = None, limit: int = 50
+    ) -> list[Event]:
+        """The end of the log, newest first.
+
+        Args:
+            model: Only this model's.
+            verbs: Only these.
+            before: Only events with a smaller number.
+            limit: So many at most.
+        """
+        query = select(t.events).order_by(t.events.c.seq.desc()).limit(limit)
+        if before is not None:
+            query = query.where(t.events.c.seq < before)
+        if model is not None:
+            query = query.where(t.events.c.model == model)
+        if verbs:
+            query = query.where(t.events.c.verb.in_(list(verbs)))
+        with self._database.reading() as connection:
+            return [event_of(row) for row in connection.execute(query)]
+
+    def latest_versions(self, model: str, *, before: int | None = None, limit: int = 50) -> list[VersionRecord]:
+        """A model's newest versions, newest first. Raises NotFound ``data.no-model``.
+
+        Args:
+            model: Its name.
+            before: Only versions with a smaller number.
+            limit: So many at most.
+        """
+        query = select(t.versions.c.record).where(t.versions.c.model == model)
+        if before is not None:
+            query = query.where(t.versions.c.number < before)
+        with self._database.reading() as connection:
+            self._known(connection, model)
+            found = connection.execute(query.order_by(t.versions.c.number.desc()).limit(limit)).scalars()
+            return [VersionRecord.from_json(json.loads(text)) for text in found]
+
     def document(self, name: str) -> dict[str, Any] | None:
         """A named document of a watcher's state, or None."""
         with self._database.reading() as connection:
