@@ -29,6 +29,7 @@ __all__ = [
     "Prepare",
     "Recipe",
     "Record",
+    "Rollout",
     "Schema",
     "VersionRecord",
     "canonical",
@@ -448,3 +449,74 @@ class ModelState(Record):
         values["passed"] = tuple(data.get("passed", ()))
         values["left"] = tuple(data.get("left", ()))
         return cls(**values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout(Record):
+    """A candidate on its way to live: what was declared when it started, and how far it is.
+
+    Attributes:
+        model: Model's name.
+        version: The candidate.
+        against: The live version it is compared with.
+        stage: ``shadow`` (scored beside live, its answers unseen) or ``canary`` (answers a share of the units).
+        share: Share of the units that the canary answers, in (0, 1).
+        started: When the roll-out began, ISO 8601 in UTC.
+        staged: When this stage began; only what was predicted from then on counts.
+        deadline: When the champion stays because nothing was decided.
+        margin: How much worse the mean loss may be and still count as not worse, in units of the loss.
+        alpha: Error rate of each of the two claims.
+        cap: Largest loss of a unit; larger ones are clipped to it.
+        horizon_s: Age at which a unit's label counts, seconds; None: its first label counts on arrival.
+        decides: ``watch`` moves the candidate on when it is shown to be not worse, or a ``person`` does.
+        settle_s: How long a canary that was shown to be not worse in the shadow must go without a trip, seconds.
+        proven: True once the candidate was shown to be not worse: then only trips take it back.
+        plan: sha256 of the ROLLOUT.json it is held to, or None.
+        state: ``running``; ``ready`` (not worse, and a person decides); ``acting`` (decided, the pointer follows);
+            ``ended``.
+        action: What was decided: ``canary``, ``live`` or ``withdraw``; None while it runs.
+        outcome: How it ended: ``promoted``, ``rolled-back``, ``withdrawn``, ``replaced``, ``by-hand``.
+        because: Why, in one sentence with the figures.
+    """
+
+    model: str
+    version: int
+    against: int
+    stage: Literal["shadow", "canary"]
+    share: float
+    started: str
+    staged: str
+    deadline: str
+    margin: float
+    alpha: float
+    cap: float = 1.0
+    horizon_s: float | None = None
+    decides: Literal["watch", "person"] = "person"
+    settle_s: float = 86_400.0
+    proven: bool = False
+    plan: str | None = None
+    state: Literal["running", "ready", "acting", "ended"] = "running"
+    action: str | None = None
+    outcome: str | None = None
+    because: str = ""
+
+    @property
+    def ref(self) -> str:
+        """`NAME@7`."""
+        return f"{self.model}@{self.version}"
+
+    @property
+    def open(self) -> bool:
+        """True until it has ended."""
+        return self.state != "ended"
+
+    def takes(self, unit: str) -> bool:
+        """Whether the canary answers this unit: the same for every request, worker and restart.
+
+        >>> some = dict(model="churn", version=8, against=7, stage="canary", started="", staged="", deadline="")
+        >>> r = Rollout(**some, share=0.25, margin=0.02, alpha=0.05)
+        >>> 180 < sum(r.takes(f"customer-{i}") for i in range(1000)) < 320
+        True
+        """
+        named = hashlib.blake2b(f"{self.model}@{self.version}/{unit}".encode(errors="replace"), digest_size=8)
+        return int.from_bytes(named.digest(), "big") < self.share * 2**64

@@ -14,9 +14,8 @@ from ambidex.errors import UsageError, did_you_mean
 from ambidex.records import NAME, Prepare, canonical, digest
 
 __all__ = [
-    "FILE",
-    "AdviceSettings", "GateSettings", "ModelSettings", "Settings", "add_model", "duration", "quoted", "read_settings",
-    "replace_file",
+    "FAMILIES", "FILE", "AdviceSettings", "GateSettings", "Limits", "ModelSettings", "SearchSettings", "Settings",
+    "add_model", "duration", "quoted", "read_settings", "replace_file",
 ]  # fmt: skip
 
 FILE = "ambidex.toml"
@@ -52,16 +51,56 @@ class GateSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_o
             share of the constant's squared error for numbers.
         alpha: Error rate of each claim, two-sided.
         max_age: How long a verdict stays fresh.
+        max_changed: Largest share of rows whose decision may differ from the live version's (of a number: that
+            moves by more than a tenth of the live outputs' standard deviation); None asks for no such gate.
+        calibration: Largest root-mean-square gap between what is predicted and what happens, over tenths of the
+            scores (of a number, in standard deviations of the target); None asks for no such gate.
+        slice_margin: As ``margin``, for the worst level of the slices that ``[models.NAME]`` declares.
     """
 
     margin: float = 0.005
     alpha: float = 0.05
     max_age: str = "7d"
+    max_changed: float | None = None
+    calibration: float | None = None
+    slice_margin: float = 0.02
 
     @property
     def hash(self) -> str:
         """Names this configuration; a verdict under another one is stale."""
-        return digest(canonical([self.margin, self.alpha, self.max_age]))[:16]
+        said: list[Any] = [self.margin, self.alpha, self.max_age]
+        more = [self.max_changed, self.calibration, self.slice_margin]
+        return digest(canonical(said if more == [None, None, 0.02] else [*said, *more]))[:16]
+
+
+class Limits(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """``[models.NAME.limits]``: what one version may cost; None is no limit.
+
+    Attributes:
+        latency_ms: Milliseconds that 99 of 100 single rows may take to score, in this process.
+        size_mb: Megabytes of all its files.
+    """
+
+    latency_ms: float | None = None
+    size_mb: float | None = None
+
+
+FAMILIES = ("additive", "linear", "boosted", "forest")
+"""Families that a search may try."""
+
+
+class SearchSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """``[models.NAME.search]``: ``train NAME`` tries several recipes and keeps the best.
+
+    Attributes:
+        trials: Most recipes that are tried.
+        budget: Time after which no further one is begun, such as ``10m``; None: only ``trials`` ends the search.
+        families: Which families.
+    """
+
+    trials: int = 20
+    budget: str | None = None
+    families: tuple[str, ...] = ("additive", "boosted", "forest")
 
 
 class ModelSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -76,8 +115,15 @@ class ModelSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
         entity: Entity column.
         horizon: How long after the event time a label is final; needs ``time``. Without it: on arrival.
         min_labels: New matured labels that make a retraining due.
-        policy: How far ``retrain`` moves a version that passed.
+        policy: How far ``retrain`` and ``watch`` move a version that passed.
+        loss_cap: Largest loss of one unit in a roll-out; larger ones are clipped to it. 1 is what predicting the mean
+            costs for numbers, and the most that a Brier loss can be.
         prepare: How the table is made from the data.
+        slices: Columns whose every level must do about as well as under the live version.
+        never: Columns that no version may take as an input.
+        stale: Age of a version's data from which it counts as stale, such as ``30d``.
+        limits: What one version may cost.
+        search: How ``train`` looks for a better recipe; None: it runs the one that is sealed.
     """
 
     data: str
@@ -89,7 +135,13 @@ class ModelSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
     horizon: str | None = None
     min_labels: int = 200
     policy: Literal["candidate", "staging", "shadow", "canary", "live"] = "candidate"
+    loss_cap: float = 1.0
     prepare: dict[str, Any] | None = None
+    slices: tuple[str, ...] = ()
+    never: tuple[str, ...] = ()
+    stale: str | None = None
+    limits: Limits = Limits()
+    search: SearchSettings | None = None
 
     @property
     def recipe_prepare(self) -> Prepare | None:
@@ -119,6 +171,30 @@ class WatchSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
     tolerance: float = 0.02
     budget: float = 1.0
     looks: float = 365.0
+
+
+class RolloutSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """``[rollout]``: what holds for a roll-out that has no plan of its own.
+
+    Attributes:
+        margin: How much worse the mean loss may be and still count as not worse, in units of the loss.
+        alpha: Error rate of each claim: a harmless candidate rolled back, a worse one promoted.
+        share: Share of the units that a canary answers.
+        deadline: How long a stage may last before the champion stays.
+        settle: How long a canary that was shown to be not worse in the shadow must go without a trip.
+        errors: Largest share of a candidate's answers that may fail.
+        slower: How many times the live version's p99 the candidate's may be.
+        mix: How far the candidate's mean prediction may lie from the live version's, in shares.
+    """
+
+    margin: float = 0.02
+    alpha: float = 0.05
+    share: float = 0.1
+    deadline: str = "28d"
+    settle: str = "1d"
+    errors: float = 0.01
+    slower: float = 2.0
+    mix: float = 0.1
 
 
 class AdviceThresholds(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -182,9 +258,25 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     s3: S3Settings = S3Settings()
     gates: GateSettings = GateSettings()
     watch: WatchSettings = WatchSettings()
+    rollout: RolloutSettings = RolloutSettings()
     models: dict[str, ModelSettings] = msgspec.field(default_factory=dict)
     questions: dict[str, Question] = msgspec.field(default_factory=dict)
     advice: AdviceSettings = AdviceSettings()
+
+    def gates_of(self, model: str) -> dict[str, Any]:
+        """What a version of this model must show, as written down: gates, slices and limits."""
+        said: dict[str, Any] = msgspec.to_builtins(self.gates)
+        mine = self.models.get(model)
+        if mine is not None:
+            said |= {"slices": list(mine.slices), "limits": msgspec.to_builtins(mine.limits)}
+        return said
+
+    def gates_hash(self, model: str) -> str:
+        """Names it; a verdict under another configuration is stale."""
+        mine = self.models.get(model)
+        if mine is None or (not mine.slices and mine.limits == Limits()):
+            return self.gates.hash
+        return digest(canonical([self.gates.hash, list(mine.slices), msgspec.to_builtins(mine.limits)]))[:16]
 
 
 def read_settings(folder: Path) -> Settings:
@@ -221,14 +313,25 @@ def _validated(data: bytes) -> Settings:
                     do=f'write time = "COLUMN" under [models.{name}], or remove horizon',
                 )
         _check_prepare(name, model.prepare)
+        _in_range(f"models.{name}.loss_cap", model.loss_cap, 0, 1e9)
+        _check_model(name, model)
     _check_addresses(settings)
     duration(settings.gates.max_age)
     _in_range("gates.alpha", settings.gates.alpha, 0, 1)
     _in_range("gates.margin", settings.gates.margin, -1, 1)
+    _in_range("gates.slice_margin", settings.gates.slice_margin, -1, 1)
+    for limit in ("max_changed", "calibration"):
+        if (value := getattr(settings.gates, limit)) is not None:
+            _in_range(f"gates.{limit}", value, 0, 1)
     _in_range("watch.budget", settings.watch.budget, 0, 1e6)
     _in_range("watch.looks", settings.watch.looks, 0, 1e9)
     _in_range("watch.margin", settings.watch.margin, 0, 1)
     _in_range("watch.tolerance", settings.watch.tolerance, 0, 1)
+    for key, high in (("margin", 1), ("alpha", 1), ("share", 1), ("errors", 1), ("mix", 1)):
+        _in_range(f"rollout.{key}", getattr(settings.rollout, key), 0, high)
+    _in_range("rollout.slower", settings.rollout.slower, 1, 1e6)
+    duration(settings.rollout.deadline)
+    duration(settings.rollout.settle)
     return settings
 
 
@@ -304,6 +407,30 @@ def _check_prepare(model: str, prepare: dict[str, Any] | None) -> None:
         raise UsageError("usage.config", f"{where} {wrong}", found='kind = "orders", unit, time, value', where=FILE)
 
 
+def _check_model(name: str, model: ModelSettings) -> None:
+    where = f"models.{name}"
+    if model.stale is not None:
+        duration(model.stale)
+    for limit in ("latency_ms", "size_mb"):
+        if (value := getattr(model.limits, limit)) is not None:
+            _in_range(f"{where}.limits.{limit}", value, 0, 1e9)
+    if (search := model.search) is None:
+        return
+    _in_range(f"{where}.search.trials", search.trials, 0, 100_000)
+    if search.budget is not None:
+        duration(search.budget)
+    unknown = [f for f in search.families if f not in FAMILIES]
+    if unknown or not search.families:
+        raise UsageError(
+            "usage.config",
+            f"{where}.search.families: {unknown[0]!r} is no family{did_you_mean(unknown[0], FAMILIES)}"
+            if unknown
+            else f"{where}.search.families is empty",
+            where=FILE,
+            found=", ".join(FAMILIES),
+        )
+
+
 def _check_addresses(settings: Settings) -> None:
     """Schemes, where the file is read; whether anything answers there shows when it is used."""
 
@@ -336,9 +463,14 @@ def _explain(message: str) -> str:
     known: tuple[str, ...] = Settings.__struct_fields__
     sections: dict[str, Any] = {
         "models": ModelSettings, "gates": GateSettings, "watch": WatchSettings, "s3": S3Settings,
+        "rollout": RolloutSettings,
     }  # fmt: skip
     for prefix, struct in sections.items():
         if place.startswith(prefix) and (place != prefix or prefix != "models"):
             known = struct.__struct_fields__
+    if place.startswith("models"):
+        inner: dict[str, Any] = {"limits": Limits, "search": SearchSettings}
+        last = place.rpartition(".")[2]
+        known = inner[last].__struct_fields__ if last in inner else known
     hint = did_you_mean(key, known) or f"; known here: {', '.join(sorted(known))}"
     return f"unknown key `{key}`{f' in [{place}]' if place else ''}{hint}"
