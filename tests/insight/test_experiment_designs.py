@@ -465,6 +465,9 @@ def test_what_an_interval_leans_on_is_said() -> None:
     flat = pa.table({"arm": arm, "y": [5.0 * (i % 8 == 1) for i in range(400)]})
     answer = experiment(flat, group="arm", metric="y")
     assert "for all 200 units of A" in said(answer, "constant-arm") and answer.strength != "strong"
+    rare = pa.table({"arm": ["A", "B"] * 1000, "y": [40.0 + i % 7 if i % 100 < 2 else 0.0 for i in range(2000)]})
+    answer = experiment(rare, group="arm", metric="y:mean")
+    assert "only 20 units of A are not zero" in said(answer, "few-units") and answer.strength != "strong"
     ties = pa.table({"arm": arm, "y": [(i // 2) % 3 for i in range(400)]})
     answer = experiment(ties, group="arm", metric="y:q50")
     assert (the(answer).low, the(answer).high) == (0, 0)

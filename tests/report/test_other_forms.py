@@ -54,6 +54,8 @@ def answers(file):
         "drivers": amb.drivers(file, target="paid", positive="yes"),
         "plan": amb.plan(baseline=0.2, difference=0.02),
         "profile": amb.profile(file, target="paid"),
+        "campaign": amb.campaign(file, treatment="arm", outcome="spend", control="A", value=0.3, cost=0.1),
+        "segments": amb.segments(file),
     }
 
 
@@ -115,7 +117,7 @@ def test_slides_hold_what_they_show(answers):
     assert any(answers["experiment"].headline in h for h in headlines)
 
 
-@pytest.mark.parametrize("verb", ["experiment", "drivers", "plan", "profile"])
+@pytest.mark.parametrize("verb", ["experiment", "drivers", "plan", "profile", "campaign", "segments"])
 def test_the_notebook_gives_the_answer_again(answers, verb):
     nbclient = pytest.importorskip("nbclient")
     nbformat = pytest.importorskip("nbformat")
@@ -128,7 +130,7 @@ def test_the_notebook_gives_the_answer_again(answers, verb):
     assert shown and answers[verb].headline.split()[0] in json.dumps(shown, ensure_ascii=False)
 
 
-@pytest.mark.parametrize("verb", ["experiment", "drivers", "plan", "profile"])
+@pytest.mark.parametrize("verb", ["experiment", "drivers", "plan", "profile", "campaign", "segments"])
 def test_the_recorded_command_gives_the_same_json(answers, verb, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     program, *words = shlex.split(answers[verb].record["command"])

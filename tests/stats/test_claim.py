@@ -6,6 +6,7 @@ import itertools
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -141,6 +142,19 @@ def test_too_little_data_is_open_and_says_what_is_needed() -> None:
     assert "more units" in v.because
     aimed = decide(Claim(measure="x", target=0.02), e)
     assert aimed.needed is not None and v.needed is not None and aimed.needed < v.needed
+
+
+def test_units_needed_to_be_inside_a_margin_count_both_sides() -> None:
+    """Two one-sided tests: at truth 0 each side needs power .9 for both to have .8 (Schuirmann 1987)."""
+    e = Estimate(name="x", kind="difference", value=0.0, low=0, high=0, n=1000, se=0.01, law=laws.normal())
+    v = decide(Claim(measure="x", relation="outside", margin=0.01), e)
+    assert v.outcome == "open"
+    assert v.needed == pytest.approx(1000 * (1.959964 + 1.281552) ** 2 - 1000, abs=2)
+    rng = np.random.default_rng(5)
+    se = 0.01 * math.sqrt(1000 / (1000 + v.needed))
+    centre = rng.normal(0, se, 40_000)
+    inside = (np.abs(centre) + 1.959964 * se < 0.01).mean()
+    assert inside == pytest.approx(0.8, abs=0.01)
 
 
 def test_no_value_is_open() -> None:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from ambidex.data.table import Table
 from ambidex.insight.experiment_checks import (
     check_balance,
@@ -28,6 +30,8 @@ __all__ = ["cautions_of", "check_design", "guard_cautions", "is_firm"]
 
 FEW_UNITS = 10
 """Units in an arm below which a mean's interval leans on the shape of the values."""
+FEW_NON_ZERO = 30
+"""Units other than zero in an arm of many, below which a mean is the sum of a few."""
 FEW_CLUSTERS = 6
 TEMPERING = (
     "srm", "unit", "two-arms", "outliers", "small-cells", "exposure", "balance", "copies", "clusters", "novelty",
@@ -108,7 +112,7 @@ def cautions_of(
     out = [Caution(code, text) for code, text in read_cautions]
     if picked:
         out.append(Caution("control", picked))
-    out += _thin(comparisons, asked)
+    out += _thin(comparisons, asked, who.labels)
     small = list(dict.fromkeys(c.reading.metric.label for c in comparisons if "Fisher" in c.difference.method))
     if small:
         out.append(
@@ -140,7 +144,7 @@ def cautions_of(
     return out
 
 
-def _thin(comparisons: Sequence[Comparison], asked: Options) -> list[Caution]:
+def _thin(comparisons: Sequence[Comparison], asked: Options, arms: Sequence[str]) -> list[Caution]:
     """Intervals that rest on little: few units, an arm in which nothing varies, ties, few deals of clusters."""
     few: dict[str, str] = {}
     flat: dict[str, str] = {}
@@ -159,6 +163,13 @@ def _thin(comparisons: Sequence[Comparison], asked: Options) -> list[Caution]:
             if least[1].n < FEW_UNITS:
                 few.setdefault(label, f"{label}: {least[0]} has {count(least[1].n)} units. So few bear an interval "
                     "only if the values are spread like a normal curve.")  # fmt: skip
+            elif kind == "mean" and c.reading.values:
+                carried = [(int(np.count_nonzero(c.reading.values[i])), arms[i]) for i in _places(c, arms)]
+                if (other := min(carried))[0] < FEW_NON_ZERO and least[1].n > 4 * FEW_NON_ZERO:
+                    few.setdefault(label, f"{label}: only {count(other[0])} units of {other[1]} are not zero, so its "
+                        "mean is the sum of a few. The interval leans on each of them.")  # fmt: skip
+            elif kind == "mean" and (rare := _rare(c, sides, asked)) is not None:
+                few.setdefault(label, rare)
         if kind in ("mean", "share", "count"):
             same = [s for s in sides if s[1].n > 1 and (s[1].se == 0 or (kind == "share" and s[1].value in (0, 1)))]
             if len(same) == 1 and same[0][1].n >= FEW_UNITS:

@@ -265,13 +265,38 @@ def _needed(claim: Claim, e: Estimate) -> int | None:
     if (e.anytime or wider) and math.isfinite(wide):
         z = wide / se  # than one look at many units: a sequence, a planned look, t or permutations of few units
     truth = _truth(claim, e)
-    margins = [claim.margin] if claim.relation != "outside" else [claim.margin, -claim.margin]
-    gap = min(abs(truth - m) for m in margins)
-    times = (z + normal_quantile(claim.power)) * se / gap if gap else math.inf
+    if claim.relation == "outside" and abs(truth) < claim.margin:
+        times = _times_inside(claim, truth / se, claim.margin / se, z)
+    else:
+        margins = [claim.margin] if claim.relation != "outside" else [claim.margin, -claim.margin]
+        gap = min(abs(truth - m) for m in margins)
+        times = (z + normal_quantile(claim.power)) * se / gap if gap else math.inf
     if not 0 < times < 1e6:
         return None
     total = e.n * times * times
     return max(1, math.ceil(total - e.n)) if total <= 1e12 else None
+
+
+def _times_inside(claim: Claim, truth: float, margin: float, z: float) -> float:
+    """How many times smaller the standard error must be for both bounds to lie inside ±margin, by bisection.
+
+    Both one-sided tests must reject: power Φ(k·(m−t) − z) + Φ(k·(m+t) − z) − 1, with t and m in standard errors.
+    Source: Schuirmann (1987), two one-sided tests.
+    """
+
+    def power(k: float) -> float:
+        ends = (k * (margin - truth) - z, k * (margin + truth) - z)
+        return sum(math.erfc(-x / math.sqrt(2)) / 2 for x in ends) - 1
+
+    low, high = 0.0, 1.0
+    while power(high) < claim.power:
+        low, high = high, 2 * high
+        if high > 1e6:
+            return math.inf
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (low, middle) if power(middle) >= claim.power else (middle, high)
+    return high
 
 
 def _margin(claim: Claim) -> str:
