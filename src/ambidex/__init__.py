@@ -59,6 +59,7 @@ if TYPE_CHECKING:
         status,
         team,
         test,
+        token,
         train,
     )
     from ambidex.report.answer import Answer, Result
@@ -111,6 +112,7 @@ __all__ = [
     "status",
     "team",
     "test",
+    "token",
     "train",
 ]
 

@@ -263,6 +263,7 @@ CODES: dict[str, str] = {
     "data.no-recipe": "The model arrived fitted, without the code that trains it: train it where it was made.",
     "data.no-prototype": "This answer carries no prototype.",
     "data.no-alert": "There is no such alert.",
+    "data.no-token": "There is no such token. `ambidex token ls` lists them.",
     "data.no-out-folder": "The folder of the output file does not exist.",
     "data.notebook": "The file is no notebook, has no code, or holds nothing that scores.",
     "data.notebook-cell": "A cell that the model needs fails when it runs.",

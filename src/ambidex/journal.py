@@ -48,6 +48,7 @@ VERBS: dict[str, str] = {
     "score": "A table was scored: rows, out.",
     "export": "A version was written in another form: to, files.",
     "serve": "A server opened or closed a version.",
+    "token": "A token was made or revoked: do, id, name, role, models, expires, sha256 of the secret.",
     "feedback": "Labels came in: matched, unknown, duplicates.",
     "monitor": "One pass of the watcher: state.",
     "alert": "An alert opened or closed: id, level, text.",

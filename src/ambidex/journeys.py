@@ -23,7 +23,7 @@ from ambidex.workspace import Workspace, create, find, now, open_workspace
 __all__ = [
     "campaign", "career", "demo", "doctor", "drift", "drivers", "experiment", "export", "feedback", "gate", "help",
     "init", "models", "monitor", "next", "package", "plan", "profile", "promote", "report", "resume", "retrain", "role",
-    "rollback", "score", "segments", "serve", "status", "team", "test", "train",
+    "rollback", "score", "segments", "serve", "status", "team", "test", "token", "train",
 ]  # fmt: skip
 
 At = Path | str | None
@@ -804,6 +804,48 @@ def career(sheet: Any, *, person: str, to: str, at: At = None) -> Result:
     if workspace is not None:
         here = way.work_here(gather(workspace.folder, workspace.store, workspace.settings, workspace.clock()))
     return way.as_result(way.career(find_person(people, person), goal, matrix, here=here), unread=unread)
+
+
+def token(
+    what: str = "ls",
+    name: str | None = None,
+    *,
+    role: str | None = None,
+    model: str | Sequence[str] = (),
+    expires: str | None = None,
+    at: At = None,
+) -> Result:
+    """Who may ask the server: make a token (``new``), list them (``ls``), revoke one (``revoke``).
+
+    Args:
+        what: ``new``, ``ls`` or ``revoke``.
+        name: What people call the new token; id or name of the one to revoke.
+        role: viewer, caller, analyst, engineer or admin.
+        model: Only for these models; all if not said.
+        expires: How long it holds, such as ``90d``.
+    """
+    from ambidex.delivery import tokens
+
+    workspace = open_workspace(at)
+    asked = (model,) if isinstance(model, str) else tuple(model)
+    if what != "new" and (role is not None or asked or expires is not None):
+        raise UsageError(
+            "usage.value", f"token {what} knows no --role, --model or --expires", where=f"token {what}",
+            do="ambidex token new --role caller",
+        )  # fmt: skip
+    match what:
+        case "new":
+            return tokens.new_token(
+                workspace, role=role, models=asked, expires=tokens.EXPIRES if expires is None else expires, name=name
+            )
+        case "ls" if name is None:
+            return tokens.list_tokens(workspace)
+        case "revoke" if name is not None:
+            return tokens.revoke_token(workspace, name)
+    raise UsageError(
+        "usage.value", f"token cannot do {what!r} with what was given", where="token",
+        found="new [NAME] --role ROLE, ls, revoke ID", do="ambidex token ls",
+    )  # fmt: skip
 
 
 def help(code: str | None = None, *, at: At = None) -> Result:

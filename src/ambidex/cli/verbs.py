@@ -583,6 +583,34 @@ VERBS: dict[str, Verb] = {
             ["Exit 4 if anything is found."],
         ),
         Verb(
+            "token",
+            "Run",
+            "who may ask the server: make, list and revoke tokens",
+            [
+                click.Argument(
+                    ["what"],
+                    required=False,
+                    default="ls",
+                    type=click.Choice(["new", "ls", "revoke"]),
+                    metavar="[new|ls|revoke]",
+                ),
+                _argument("name", required=False),
+                _option("--role", "ROLE", "viewer, caller, analyst, engineer or admin."),
+                _many("--model", "NAME", "Only for this model."),
+                _option("--expires", "TIME", "How long it holds; 90d if not said."),
+            ],
+            [
+                "ambidex token new shop --role caller --model churn",
+                "ambidex token ls",
+                "ambidex token revoke shop",
+            ],
+            [
+                "A viewer sees what is served, metrics and pages; a caller predicts and sends labels; an analyst both.",
+                "An engineer also promotes and rolls back, an admin may all. A token is shown once, when it is made.",
+                "Once a token was made, servers ask for one; a server that runs follows within 5 s.",
+            ],
+        ),
+        Verb(
             "help",
             "Run",
             "what an error code means",
