@@ -11,11 +11,13 @@ from typing import Any, Protocol
 from ambidex.records import Event, Judgement, ModelState, Schema, VersionRecord
 from ambidex.settings import Settings
 
-__all__ = ["Blobs", "Clock", "Fence", "Place", "Scorer", "StepHook", "Store"]
+__all__ = ["Blobs", "Clock", "Compiled", "Fence", "Place", "Score", "Scorer", "StepHook", "Store"]
 
 Clock = Callable[[], datetime]
 Fence = tuple[str, int]
 """A lease's name and the token that was given out: who acts on an older token than the newest is refused."""
+Score = float | tuple[float, ...]
+"""What a model says of a row: P(classes[1]), a value, or for ``multiclass`` a probability per class in their order."""
 StepHook = Callable[[str], None]
 """Called with a step's name before and after every write; tests kill the process there."""
 
@@ -147,14 +149,26 @@ class Scorer(Protocol):
 
     schema: Schema
 
-    def score(self, row: Mapping[str, Any]) -> float:
-        """One decoded row (float, int, str or None by column name). Binary: P(classes[1]); else the value."""
+    def score(self, row: Mapping[str, Any]) -> Any:
+        """One decoded row (float, int, str or None by column name). Binary: P(classes[1]); multiclass: a tuple of
+        probabilities in the order of ``schema.classes``; else the value."""
 
     def score_columns(self, columns: Mapping[str, Any], rows: int) -> Any:
-        """Many rows, column by column (numpy arrays: float64 with NaN, or object with None). Shape (rows,).
+        """Many rows, column by column (numpy arrays: float64 with NaN, or object with None). Shape (rows,), or
+        (rows, classes) for multiclass.
 
         Bit-equal to ``score`` row by row.
         """
+
+
+class Compiled(Scorer, Protocol):
+    """A scorer for the hot path: no dict and no array a row."""
+
+    def score_record(self, record: Any) -> Score:
+        """One row whose attributes ``c0``, ``c1``, … are the schema's columns in their order."""
+
+    def score_records(self, records: Sequence[Any]) -> Sequence[Score]:
+        """Many; each comes out as ``score_record`` gives it."""
 
 
 class Place(Protocol):

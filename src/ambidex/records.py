@@ -130,9 +130,10 @@ class Schema(Record):
     Attributes:
         columns: Inputs, in the order of the training table.
         target: The outcome column.
-        task: ``binary``, ``regression``, or ``segments``: the output is the place of a segment in ``classes``, and no
-            label ever comes.
-        classes: For ``binary``: the two labels, negative first, as the file writes them. For ``segments``: their names.
+        task: ``binary``, ``multiclass`` (a probability per class), ``regression``, or ``segments``: the output is the
+            place of a segment in ``classes``, and no label ever comes.
+        classes: For ``binary``: the two labels, negative first, as the file writes them. For ``multiclass``: three or
+            more, in the model's order. For ``segments``: their names.
         key: Declared key column; may ride along with a row, is logged, never scored.
         entity: Declared entity column; as ``key``.
         time: Declared event-time column; as ``key``.
@@ -140,7 +141,7 @@ class Schema(Record):
 
     columns: tuple[Column, ...]
     target: str
-    task: Literal["binary", "regression", "segments"]
+    task: Literal["binary", "multiclass", "regression", "segments"]
     classes: tuple[str, ...] = ()
     key: str | None = None
     entity: str | None = None
@@ -250,7 +251,7 @@ class Recipe(Record):
         data: Source of the rows, relative to the workspace folder where it lies inside.
         target: Outcome column.
         positive: Label that counts as yes, for a yes/no outcome.
-        task: ``binary`` or ``regression``.
+        task: ``binary``, ``multiclass`` or ``regression``.
         columns: Input columns.
         key: Key column, or None.
         time: Event-time column, or None.
@@ -264,7 +265,7 @@ class Recipe(Record):
 
     data: str
     target: str
-    task: Literal["binary", "regression", "segments"]
+    task: Literal["binary", "multiclass", "regression", "segments"]
     columns: tuple[str, ...]
     positive: str | None = None
     key: str | None = None
