@@ -1,7 +1,8 @@
 """The prediction log of one worker: frames of a tick in one write, before the tick's answers leave.
 
 One file a worker and model, named after this run of the worker: two servers on one workspace never share
-one. Labels go to a file of their own and are acknowledged only when they survive power loss.
+one. A file that has grown is left for the next; another process seals them. Labels go to a file of their own
+and are acknowledged only when they survive power loss.
 """
 
 from __future__ import annotations
@@ -10,13 +11,16 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ambidex.data.frames import Frame, FrameWriter
+from ambidex.data.frames import Frame, FrameWriter, Stream
+from ambidex.data.privacy import Privacy
 from ambidex.errors import EnvironmentProblem
+from ambidex.records import Schema
 
-__all__ = ["Ids", "PredictionLog", "Report", "utc"]
+__all__ = ["Ids", "Logging", "PredictionLog", "Report", "utc"]
 
 Report = Callable[[str, Mapping[str, Any]], None]
 """Told of events (name, fields) for the server's own log; never blocks, never raises."""
@@ -37,12 +41,17 @@ class Ids:
         self._count = 0
         self._last = 0
 
-    def take(self, count: int) -> list[str]:
-        """The next ids."""
+    def first(self, count: int) -> str:
+        """The first of the next ``count`` ids; ``data.frames.next_id`` gives the others."""
         # A clock set back must not put new ids before old ones.
         self._last = max(self._last, time.time_ns() // 1_000_000)
         start, self._count = self._count, self._count + count
-        head = f"{self._last:011x}{self._process}"
+        return f"{self._last:011x}{self._process}{start & 0xFFFFFFFF:08x}"
+
+    def take(self, count: int) -> list[str]:
+        """The next ids."""
+        first = self.first(count)
+        head, start = first[:-8], int(first[-8:], 16)
         return [f"{head}{i & 0xFFFFFFFF:08x}" for i in range(start, start + count)]
 
 
@@ -52,46 +61,115 @@ def utc() -> str:
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(now // 1_000_000))}.{now % 1_000_000:06d}Z"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logging:
+    """How predictions are logged, as ``[serving]`` and ``[models.NAME]`` say.
+
+    Attributes:
+        durable: Wait with the answers of a tick until its rows survive power loss.
+        rotate_bytes: A file of frames that is larger is left for the next.
+        privacy: Columns that are hashed or dropped, by model.
+        retain_s: Seconds that rows are kept, by model; no entry: for ever.
+    """
+
+    durable: bool = False
+    rotate_bytes: int = 64 << 20
+    privacy: Mapping[str, Privacy] = field(default_factory=dict)
+    retain_s: Mapping[str, float] = field(default_factory=dict)
+
+
 class PredictionLog:
     """Appends what was predicted and what came of it.
 
     Args:
         folder: The workspace's ``.ambidex/log``.
         report: Told once when a log cannot be written, and once when it can again.
+        logging: How.
 
     Attributes:
         unlogged: Rows answered without being logged, by model.
     """
 
-    def __init__(self, folder: Path, report: Report) -> None:
+    def __init__(self, folder: Path, report: Report, logging: Logging | None = None) -> None:
         self._folder = folder
         self._report = report
+        self._logging = logging or Logging()
         self._run = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}-{secrets.token_hex(2)}"
         self._waiting: dict[str, list[bytes]] = {}
+        self._rows: dict[str, int] = {}
         self._writers: dict[tuple[str, str], FrameWriter] = {}
+        self._parts: dict[tuple[str, str], int] = {}
         self._broken: set[str] = set()
         self.unlogged: dict[str, int] = {}
 
+    @staticmethod
+    def stream(
+        model: str, version: int, schema: Schema, *, arm: str = "live", source: str = "http", error: str | None = None
+    ) -> Stream:
+        """What the requests of one version in one arm have in common; make it once, not per request."""
+        names = set(schema.names)
+        return Stream(
+            model=model, version=version, source=source, arm=arm, error=error, riders=schema.riders,
+            inputs_too=tuple(r for r in schema.riders if r in names), listed=schema.task == "multiclass",
+        )  # fmt: skip
+
+    def add_request(
+        self, stream: Stream, first: str, count: int, scores: bytes, body: bytes, us: int = 0, at_us: int = 0
+    ) -> None:
+        """One request, to be written with this tick.
+
+        Args:
+            stream: Its version and arm.
+            first: Id of its first row (``Ids.first``).
+            count: Rows, at least one.
+            scores: float64 of this machine, a row's together; empty: the version failed.
+            body: The request's JSON, ``{"rows": [...]}`` or one bare object, valid for the version.
+            us: Time that encoding and scoring took, µs.
+            at_us: µs since 1970; 0: now.
+        """
+        model = stream.model
+        rule = self._logging.privacy.get(model)
+        if rule:
+            body = rule.body(body)
+        frame = stream.frame(at_us or time.time_ns() // 1_000, first.encode(), count, scores, body, us)
+        waiting = self._waiting.get(model)
+        if waiting is None:
+            self._waiting[model] = [frame]
+            self._rows[model] = count
+        else:
+            waiting.append(frame)
+            self._rows[model] += count
+
     def add(self, model: str, frames: Sequence[bytes]) -> None:
-        """Frames to be written with this tick."""
+        """Frames of one row each, to be written with this tick."""
         self._waiting.setdefault(model, []).extend(frames)
+        self._rows[model] = self._rows.get(model, 0) + len(frames)
 
     def flush(self) -> set[str]:
         """Write what waits, one write a model; returns the models whose rows did not reach the kernel."""
         if not self._waiting:
             return set()
         waiting, self._waiting = self._waiting, {}
+        rows, self._rows = self._rows, {}
         lost: set[str] = set()
         for model, frames in waiting.items():
             try:
-                self._writer(model, "http").write_bytes(b"".join(frames))
+                writer = self._writer(model, "http")
+                writer.write_bytes(b"".join(frames))
+                if self._logging.durable:
+                    writer.sync()
             except OSError as error:
                 lost.add(model)
-                self.unlogged[model] = self.unlogged.get(model, 0) + len(frames)
+                self.unlogged[model] = self.unlogged.get(model, 0) + rows[model]
+                broken = self._writers.get((model, "http"))
+                if broken is not None and broken.torn:
+                    self._drop_writer(model, "http")
                 if model not in self._broken:
                     self._broken.add(model)
                     self._report("log.unwritable", {"model": model, "why": error.strerror or type(error).__name__})
             else:
+                if writer.size > self._logging.rotate_bytes:
+                    self._drop_writer(model, "http")
                 if model in self._broken:
                     self._broken.discard(model)
                     self._report("log.written-again", {"model": model, "unlogged": self.unlogged.get(model, 0)})
@@ -107,6 +185,8 @@ class PredictionLog:
             writer = self._writer(model, "labels")
             writer.write_bytes(b"".join(Frame.encode(p) for p in payloads))
             writer.sync()
+            if writer.size > self._logging.rotate_bytes:
+                self._drop_writer(model, "labels")
         except OSError as error:
             why = error.strerror or type(error).__name__
             raise EnvironmentProblem("env.disk", f"the labels could not be kept: {why}", do="send them again") from None
@@ -120,6 +200,13 @@ class PredictionLog:
     def _writer(self, model: str, kind: str) -> FrameWriter:
         writer = self._writers.get((model, kind))
         if writer is None:
-            writer = FrameWriter(self._folder / model / f"{kind}-{self._run}.frames")
+            part = self._parts.get((model, kind), 1)
+            writer = FrameWriter(self._folder / model / f"{kind}-{self._run}-{part:04d}.frames")
             self._writers[model, kind] = writer
         return writer
+
+    def _drop_writer(self, model: str, kind: str) -> None:
+        writer = self._writers.pop((model, kind), None)
+        if writer is not None:
+            writer.close()
+            self._parts[model, kind] = self._parts.get((model, kind), 1) + 1
