@@ -51,6 +51,8 @@ def make_reference(
     scores: ArrayLike | None = None,
     losses: ArrayLike | None = None,
     spread: float | None = None,
+    outcomes: ArrayLike | None = None,
+    sample: bool = False,
 ) -> dict[str, Any]:
     """The reference of a version.
 
@@ -58,14 +60,19 @@ def make_reference(
         table: Rows that the version was not trained on; they are counted.
         schema: Its inputs.
         cut_on: Training rows, on which the cells are cut; ``table`` itself where there are no others.
-        scores: The version's output for each row of ``table``, shape (rows,).
+        scores: The version's output for each row of ``table``, shape (rows,); of several classes their
+            probabilities, shape (rows, classes): what is watched then is the mix of the likeliest ones.
         losses: Loss of each row of ``table``, shape (rows,); NaN where the label is unknown. In [0, 1] for
             yes/no. For numbers: squared error as a share of ``spread``; what exceeds 1 counts as 1, so
             that one row cannot carry the mean.
         spread: For numbers: the variance of the training target.
+        outcomes: What really happened, shape (rows,): 1 and 0, the number, or the place of the class; NaN where
+            it is unknown.
+        sample: Keep which cells a sample of the rows fell in, to tell live rows from.
 
     Returns:
-        Plain JSON: ``columns`` by name, ``score``, ``loss`` (``n``, ``mean``, ``sd``, ``cap``, ``spread``), ``rows``.
+        Plain JSON: ``columns`` by name, ``score``, ``loss`` (``n``, ``mean``, ``sd``, ``cap``, ``spread``),
+        ``calibration`` (see ``reference_rows.calibration_of``), ``sample`` (``reference_rows.sample_of``), ``rows``.
 
     Example:
         >>> import pyarrow as pa
@@ -75,6 +82,8 @@ def make_reference(
         >>> make_reference(t, s)["columns"]["plan"]["counts"]
         [2, 1, 0, 1]
     """
+    from ambidex.bundle.reference_rows import rows_of_reference
+
     cut = table if cut_on is None else cut_on
     columns: dict[str, Any] = {}
     for column in schema.columns:
@@ -90,8 +99,11 @@ def make_reference(
         "format": "ambidex-reference/1",
         "rows": table.rows,
         "columns": columns,
-        "score": None if scores is None else number_entry(np.asarray(scores, dtype=np.float64)),
+        "score": None if scores is None else _score_entry(np.asarray(scores, dtype=np.float64), schema.classes),
         "loss": None if losses is None else _loss(np.asarray(losses, dtype=np.float64), spread),
+        **rows_of_reference(
+            table, schema, columns, scores=scores, losses=losses, outcomes=outcomes, spread=spread, sample=sample
+        ),
     }
 
 
@@ -121,6 +133,22 @@ def number_entry(values: Floats, cut_on: Floats | None = None) -> dict[str, Any]
         "quartiles": quartiles,
         "limits": {"missing": _limit(int(counts[-1]), len(values), slack=0.05)},
     }
+
+
+def _score_entry(scores: Floats, classes: Sequence[str]) -> dict[str, Any]:
+    """Outputs as a column: numbers in cells, several classes by the likeliest one."""
+    if scores.ndim == 1:
+        return number_entry(scores)
+    names = np.array([*(str(c) for c in classes), None], dtype=object)
+    known: NDArray[np.bool_] = np.isfinite(scores).all(axis=1)
+    place = np.full(len(scores), len(names) - 1)
+    place[known] = scores[known].argmax(axis=1)
+    chosen = names[place]
+    # Every class is named, seen or not: a class that the model comes to choose is none that it never knew.
+    entry: dict[str, Any] = {"kind": "category", "levels": [str(c) for c in classes], "others": [], "many": False}
+    counts = count(entry, chosen)
+    limits = {"missing": _limit(int(counts[-1]), len(chosen), slack=0.05), "unseen": 0.01}
+    return {**entry, "counts": counts.tolist(), "limits": limits}
 
 
 def _category_entry(values: NDArray[Any], cut_on: NDArray[Any]) -> dict[str, Any]:

@@ -141,6 +141,8 @@ def train(
         if recipe.estimator in ("uplift", "segments")
         else losses(y_test, scores, recipe.task, spread=evaluation["spread"]),
         spread=evaluation["spread"] if recipe.task == "regression" else None,
+        outcomes=None if recipe.estimator in ("uplift", "segments") else y_test,
+        sample=True,
     )
     golden = json.loads(own["golden.json"]) if own else _golden(scorer, columns, test_rows.rows)
     lineage = {
