@@ -11,7 +11,7 @@ from ambidex.data.table import Table
 from ambidex.errors import UsageError
 from ambidex.stats.money import Money
 
-__all__ = ["LEAST_ALPHA", "Ask", "make_ask"]
+__all__ = ["LEAST_ALPHA", "Ask", "make_ask", "names_rows"]
 
 LEAST_ALPHA = 1e-9
 """No approximation used here is known to hold further out."""
@@ -117,7 +117,7 @@ def make_ask(
     assumed: tuple[str, ...] = ()
     if observational and not covariates:
         taken = {c for c in columns.values() if c is not None}
-        assumed = tuple(c for c in source.columns if c not in taken and not _names_rows(source, c))
+        assumed = tuple(c for c in source.columns if c not in taken and not names_rows(source, c))
         if not assumed:
             raise UsageError(
                 "usage.value",
@@ -159,7 +159,7 @@ def make_ask(
     )
 
 
-def _names_rows(source: Table, name: str) -> bool:
+def names_rows(source: Table, name: str) -> bool:
     """Whether a column names the rows, is a time, or is free text: nothing to compare people by."""
     facts = source.facts(name)
     return facts.role in ("id", "time", "constant", "text")

@@ -21,7 +21,7 @@ from ambidex.report.answer import Caution, Check
 from ambidex.report.words import count, listing, plural
 from ambidex.stats.checks import sample_ratio
 
-__all__ = ["GROSS", "Measured", "balance", "differs", "measure", "nobody_treated"]
+__all__ = ["GROSS", "Measured", "balance", "measure", "nobody_treated"]
 
 GROSS = 0.5
 """Standardised difference between the arms that no lottery leaves in a table of more than a few dozen rows."""
@@ -211,11 +211,6 @@ def balance(ask: Ask, who: Assignment) -> tuple[list[Check], list[Caution]]:
             "outcome too is to be left out with a SELECT.",
         )
     ]
-
-
-def differs(ask: Ask, who: Assignment, name: str) -> bool:
-    """Whether a column differs between the arms by more than chance leaves: p < .001."""
-    return any(p < STOP for p, _, _ in _gaps(ask.source, name, who))
 
 
 def _gaps(source: Table, name: str, who: Assignment) -> list[tuple[float, str, float]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,16 +9,18 @@ import numpy as np
 import numpy.typing as npt
 
 from ambidex.bundle.uplift import FORMAT, UpliftScorer, columns_of_both, fit_pair
-from ambidex.insight.campaign_ask import Ask
+from ambidex.data.facts import named_as_key
+from ambidex.insight.campaign_ask import Ask, names_rows
+from ambidex.insight.campaign_known import known_before, named
 from ambidex.insight.campaign_money import Paid
-from ambidex.insight.campaign_randomised import Measured, differs
+from ambidex.insight.campaign_randomised import Measured
 from ambidex.insight.campaign_words import said
 from ambidex.insight.experiment_data import codes_of
 from ambidex.insight.experiment_metrics import read_values
 from ambidex.insight.experiment_words import roughly
 from ambidex.records import Prepare, Recipe
 from ambidex.report.answer import Caution, Figure, Finding
-from ambidex.report.words import listing, share, signed
+from ambidex.report.words import share, signed
 from ambidex.stats.claim import Claim, Verdict, decide_all
 from ambidex.stats.estimate import Estimate, finite
 from ambidex.stats.money import Money, returns
@@ -35,9 +36,8 @@ LEAST = 100
 MOST_ROWS = 200_000
 """Units that the models are fitted and judged on; of more, as many drawn by lot."""
 MOST_LEVELS = 30
-TELLING = 0.8
-"""Correlation with the outcome from which a column is taken to be part of it."""
-ID = re.compile(r"(?:^|[_\W])id$|^id(?:$|[_\W])|uuid|(?<=[a-z])I[dD]$", re.IGNORECASE)
+MOST_ASKED = 200
+"""Columns, the first of the table, that are looked through where none was declared."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,17 +200,16 @@ def _finding(
 
 
 def _inputs(ask: Ask, measured: Measured) -> tuple[dict[str, npt.NDArray[Any]], list[Caution]]:
-    """Columns for the model: those declared; else those that no arm has more of, which is said."""
+    """Columns for the model: those declared; else those that may be known before, which is said."""
     source = ask.source
     given = list(ask.covariates)
     taken: list[str] = []
+    cautions: list[Caution] = []
     if not given:
-        y = source.number(ask.outcome) if source.facts(ask.outcome).type in ("number", "integer") else None
         out = {ask.treatment, ask.outcome, ask.unit, ask.time}
-        for name in source.columns:
-            if name in out or ID.search(name) or differs(ask, measured.who, name) or _part_of(source.number(name), y):
-                continue
-            taken.append(name)
+        asked = [c for c in source.columns if c not in out and not named_as_key(c) and not names_rows(source, c)]
+        known = known_before(source, asked[:MOST_ASKED], measured.who, read_values(source, ask.outcome).values)
+        taken, cautions = list(known.names), list(known.cautions)
     columns: dict[str, npt.NDArray[Any]] = {}
     for name in given or taken[:40]:
         facts = source.facts(name)
@@ -221,25 +220,17 @@ def _inputs(ask: Ask, measured: Measured) -> tuple[dict[str, npt.NDArray[Any]], 
         elif 1 < len(codes_of(source, name)[1]) <= MOST_LEVELS:
             columns[name] = source.text(name)
     if given or not columns:
-        return columns, []
-    shown = listing([f"`{c}`" for c in list(columns)[:6]] + (["…"] if len(columns) > 6 else []))
+        return columns, cautions
+    shown = named(list(columns))
     return columns, [
+        *cautions,
         Caution(
             "inputs",
             f"No --covariate was named: {shown} {'was' if len(columns) == 1 else 'were'} taken as known before the "
-            "campaign: the arms do not differ grossly there, which does not prove it. A column that was measured "
-            "afterwards cannot say whom to treat next; name the right ones with --covariate.",
-        )
+            "campaign: the arms do not differ there and none tells the outcome by itself, which does not prove it. A "
+            "column that was measured afterwards cannot say whom to treat next; name the right ones with --covariate.",
+        ),
     ]
-
-
-def _part_of(values: Floats, y: Floats | None) -> bool:
-    if y is None:
-        return False
-    both = np.isfinite(values) & np.isfinite(y)
-    if both.sum() < 10 or values[both].std() == 0 or y[both].std() == 0:
-        return False
-    return bool(abs(float(np.corrcoef(values[both], y[both])[0, 1])) > TELLING)
 
 
 def _recipe(ask: Ask, lead: Paid, names: list[str], base: str, yes_no: bool, seed: int) -> Recipe | None:
