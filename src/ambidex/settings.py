@@ -241,6 +241,24 @@ class S3Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_onl
     region: str | None = None
 
 
+class ServingSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """``[serving]``: what the server asks of its callers.
+
+    Attributes:
+        hosts: Names under which the server is reached, beside this machine's own: a request with another Host is
+            refused. On a public address every name is taken unless some are said.
+        tokens: ``on``: a caller needs one. ``off``: none is asked for, on this machine's own addresses only. Not
+            said: as soon as one was ever made.
+        rate: Requests a second that one token may make; no limit if not said.
+        burst: Requests that a token may make at once, beyond its rate; twice the rate if not said.
+    """
+
+    hosts: tuple[str, ...] = ()
+    tokens: Literal["on", "off"] | None = None
+    rate: float | None = None
+    burst: int | None = None
+
+
 class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """The whole file.
 
@@ -258,6 +276,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     s3: S3Settings = S3Settings()
     gates: GateSettings = GateSettings()
     watch: WatchSettings = WatchSettings()
+    serving: ServingSettings = ServingSettings()
     rollout: RolloutSettings = RolloutSettings()
     models: dict[str, ModelSettings] = msgspec.field(default_factory=dict)
     questions: dict[str, Question] = msgspec.field(default_factory=dict)
@@ -327,6 +346,7 @@ def _validated(data: bytes) -> Settings:
     _in_range("watch.looks", settings.watch.looks, 0, 1e9)
     _in_range("watch.margin", settings.watch.margin, 0, 1)
     _in_range("watch.tolerance", settings.watch.tolerance, 0, 1)
+    _check_serving(settings.serving)
     for key, high in (("margin", 1), ("alpha", 1), ("share", 1), ("errors", 1), ("mix", 1)):
         _in_range(f"rollout.{key}", getattr(settings.rollout, key), 0, high)
     _in_range("rollout.slower", settings.rollout.slower, 1, 1e6)
@@ -450,6 +470,21 @@ def _check_addresses(settings: Settings) -> None:
         refuse("s3.endpoint", endpoint, "https://, http://", 'endpoint = "https://minio.example:9000"')
 
 
+def _check_serving(serving: ServingSettings) -> None:
+    if serving.rate is not None:
+        _in_range("serving.rate", serving.rate, 0, 1e7)
+    if serving.burst is not None:
+        _in_range("serving.burst", serving.burst, 0, 10**7)
+        if serving.rate is None:
+            raise UsageError("usage.config", "serving.burst needs serving.rate beside it", where=FILE, do="rate = 100")
+    for host in serving.hosts:
+        if re.fullmatch(r"[A-Za-z0-9_.:\[\]-]{1,255}", host) is None:
+            raise UsageError(
+                "usage.config", f"serving.hosts: {host[:60]!r} is no name of a host", where=FILE,
+                found="a name or address as callers write it, without http:// and path", do='hosts = ["ml.example"]',
+            )  # fmt: skip
+
+
 def _in_range(name: str, value: float, low: float, high: float) -> None:
     if not low < value < high:
         raise UsageError("usage.config", f"{name} = {value} must lie between {low} and {high}", where=FILE)
@@ -463,7 +498,7 @@ def _explain(message: str) -> str:
     known: tuple[str, ...] = Settings.__struct_fields__
     sections: dict[str, Any] = {
         "models": ModelSettings, "gates": GateSettings, "watch": WatchSettings, "s3": S3Settings,
-        "rollout": RolloutSettings,
+        "rollout": RolloutSettings, "serving": ServingSettings,
     }  # fmt: skip
     for prefix, struct in sections.items():
         if place.startswith(prefix) and (place != prefix or prefix != "models"):
