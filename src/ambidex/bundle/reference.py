@@ -140,7 +140,7 @@ def _score_entry(scores: Floats, classes: Sequence[str]) -> dict[str, Any]:
     if scores.ndim == 1:
         return number_entry(scores)
     names = np.array([*(str(c) for c in classes), None], dtype=object)
-    known: NDArray[np.bool_] = np.isfinite(scores).all(axis=1)
+    known = np.flatnonzero(np.isfinite(scores).all(axis=1))
     place = np.full(len(scores), len(names) - 1)
     place[known] = scores[known].argmax(axis=1)
     chosen = names[place]
