@@ -88,3 +88,11 @@ def test_a_design_that_cannot_answer_gives_both(tmp_path: Path, capsys: Any) -> 
     assert main(["experiment", str(path), *GOOD.split()]) == 4
     shown = capsys.readouterr()
     assert "not to be used" in shown.out and "check.design" in shown.err
+
+
+def test_the_line_to_copy_puts_the_label_right_not_the_column(tmp_path: Path, capsys: Any) -> None:
+    pq.write_table(table(paid=["Not bought", "Has bought it"] * (ROWS // 2)), tmp_path / "t.parquet")
+    words = ["--json", "experiment", str(tmp_path / "t.parquet"), "--group", "arm", "--metric", "paid=Has bought:share"]
+    assert main(words) == 3
+    do = json.loads(capsys.readouterr().out)["error"]["do"]
+    assert "'paid=Has bought it:share'" in do

@@ -139,7 +139,10 @@ def _suggest(error: AmbidexError, argv: Sequence[str]) -> None:
     before, asks, after = error.message.rpartition("; did you mean `")
     if asks:
         right = after.removesuffix("?").removesuffix("`")
-        for wrong in re.findall(r"[`'\"](.+?)[`'\"]", before) or before.split():
+        from difflib import SequenceMatcher
+
+        named = re.findall(r"[`'\"](.+?)[`'\"]", before) or before.split()
+        for wrong in sorted(named, key=lambda w: -SequenceMatcher(None, w, right).ratio()):
             if (line := mended(argv, wrong, right)) is not None:
                 error.do = line
                 return

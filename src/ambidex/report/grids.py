@@ -307,8 +307,20 @@ def _cautions(cautions: Rows) -> Grid | None:
     )
 
 
+_NUMBERS = ("value", "low", "high", "p_value", "q_value", "n", "units", "missing")
+
+
+def _in_order(keys: list[str], rows: Rows) -> list[str]:
+    """Columns of a table that lost their order when it was stored: what names a row, a value, its range, counts."""
+    if len(keys) < 2 or keys != sorted(keys):
+        return keys
+    words = [k for k in keys if any(isinstance(r.get(k), str) for r in rows)]
+    known = [k for k in _NUMBERS if k in keys and k not in words]
+    return [*words, *known, *(k for k in keys if k not in words and k not in known)]
+
+
 def _table(name: Any, rows: Rows) -> Grid | None:
-    keys = list(dict.fromkeys(k for r in rows for k in r))[:20]
+    keys = _in_order(list(dict.fromkeys(k for r in rows for k in r)), rows)[:20]
     left = [not all(isinstance(r.get(k), int | float) or r.get(k) is None for r in rows) for k in keys]
     columns = [(_head(k), words, [cell(r.get(k)) for r in rows]) for k, words in zip(keys, left, strict=True)]
     return _grid(_head(str(name)), columns)

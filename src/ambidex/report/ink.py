@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-__all__ = ["COLOURS", "DARK", "FONT", "JOINERS", "clip", "width_of", "wrap"]
+__all__ = ["COLOURS", "DARK", "FONT", "JOINERS", "clip", "colour_rules", "mix", "width_of", "wrap"]
 
 FONT = "Inter, system-ui, -apple-system, Segoe UI, Roboto, Helvetica, Arial, sans-serif"
 
@@ -125,3 +125,28 @@ def _lines(clean: str, room: float, size: float, most: int) -> list[str]:
         if len(lines) > most:
             break
     return [*lines, line] if line else lines
+
+
+def colour_rules(scope: str, *dark: str) -> str:
+    """Our colours as CSS variables, light for the scope and dark for each of the given rules."""
+    light = _variables(COLOURS, 0.09)
+    return f"{scope}{{{light}}}" + "".join(rule % _variables(DARK, 0.14) for rule in dark)
+
+
+def _variables(colours: dict[str, str], strength: float) -> str:
+    named = [f"--{name}:{colour.lower()}" for name, colour in colours.items()]
+    washes = [
+        f"--{name}-wash:{mix(colours[base], colours['card'], strength)}"
+        for name, base in (("ok", "ok"), ("warn", "warn"), ("bad", "bad"), ("none", "third"))
+    ]
+    return ";".join(named + washes)
+
+
+def mix(colour: str, ground: str, strength: float) -> str:
+    """A colour laid thinly over a ground.
+
+    >>> mix("#000000", "#FFFFFF", 0.5)
+    '#808080'
+    """
+    parts = [(int(colour[i : i + 2], 16), int(ground[i : i + 2], 16)) for i in (1, 3, 5)]
+    return "#" + "".join(f"{round(c * strength + g * (1 - strength)):02x}" for c, g in parts)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ambidex.errors import DataError, EnvironmentProblem, UsageError
-from ambidex.report.ink import COLOURS, DARK
+from ambidex.report.ink import colour_rules
 from ambidex.report.view import view
 
 __all__ = ["FORMS", "LARGEST", "cell_html", "page_html", "write_report"]
@@ -52,7 +52,7 @@ def page_html(answers: Sequence[StoredAnswer]) -> str:
 
 def _page(answers: Sequence[StoredAnswer], most: int) -> str:
     views = [view(a, most=most) for a in answers]
-    style = _colours(
+    style = colour_rules(
         ":root",
         "@media screen and (prefers-color-scheme:dark){:root:not([data-theme=light]){%s}}",
         "@media screen{:root[data-theme=dark]{%s}}",
@@ -78,7 +78,7 @@ def cell_html(answer: StoredAnswer) -> str:
     shown = view(answer, most=CELL_ROWS)
     picture = next((s.picture for s in shown.sections if s.picture), None)
     table = picture.numbers if picture else next(iter(shown.appendix), None)
-    style = _colours(".ambidex", "[data-jp-theme-light=false] .ambidex,.vscode-dark .ambidex{%s}") + _asset("cell.css")
+    style = colour_rules(".ambidex", "[data-jp-theme-light=false] .ambidex,.vscode-dark .ambidex{%s}") + _asset("cell.css")
     cell: str = _template("cell.html.jinja").render(
         a=shown, picture=picture, table=table, style=_markup(style), draw=_draw
     )
@@ -224,23 +224,3 @@ def _draw(figure: Any, narrow: bool = False) -> Any:
     from ambidex.report.charts import svg
 
     return _markup(svg(figure, narrow=narrow))
-
-
-def _colours(scope: str, *dark: str) -> str:
-    """Our colours as CSS variables, light for the scope and dark for each of the given rules."""
-    light = _variables(COLOURS, 0.09)
-    return f"{scope}{{{light}}}" + "".join(rule % _variables(DARK, 0.14) for rule in dark)
-
-
-def _variables(colours: Mapping[str, str], strength: float) -> str:
-    named = [f"--{name}:{colour.lower()}" for name, colour in colours.items()]
-    washes = [
-        f"--{name}-wash:{_mix(colours[base], colours['card'], strength)}"
-        for name, base in (("ok", "ok"), ("warn", "warn"), ("bad", "bad"), ("none", "third"))
-    ]
-    return ";".join(named + washes)
-
-
-def _mix(colour: str, ground: str, strength: float) -> str:
-    parts = [(int(colour[i : i + 2], 16), int(ground[i : i + 2], 16)) for i in (1, 3, 5)]
-    return "#" + "".join(f"{round(c * strength + g * (1 - strength)):02x}" for c, g in parts)
