@@ -368,6 +368,7 @@ def train(name: str, *, data: Any = None, at: At = None) -> Result:
     source = None if data is None else str(Path(data).resolve()) if isinstance(data, str | Path) else data
     material, recipe, state = release.newest(workspace, name, latest.recipe, data=source)
     live = release.newest_sound(workspace, [v for v in versions if v.number == state.live]) if state.live else latest
+    release.declare_gates(workspace, name)
     trained = run(material, recipe, at_least=live.schema, code=latest.files, anew=True)
     version = workspace.store.register(
         model=name, digest=seal(workspace.blobs, trained.files), data=material.manifest.fingerprint,
@@ -416,7 +417,8 @@ def gate(ref: str, *, waive: str | None = None, reason: str | None = None, at: A
             found=", ".join(GATES),
         )
     waived = {waive: str(reason)} if waive is not None else {}
-    return results.gated(release.judge(workspace, name, number, waived=waived))
+    judgement = release.judge(workspace, name, number, waived=waived)
+    return results.gated(judgement, worn=release.wear(workspace, name))
 
 
 def promote(ref: str, *, to: str, dry_run: bool = False, at: At = None) -> Result:

@@ -6,31 +6,47 @@ version's, and counts of things that must not happen at all.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ambidex.bundle.columns import columns_of, missing_columns
 from ambidex.bundle.open import OpenBundle, replay
 from ambidex.data.table import Table
+from ambidex.delivery import gate_checks as further
+from ambidex.delivery.gate_checks import counted, result
 from ambidex.delivery.material import Material, outcome
 from ambidex.delivery.train import losses
 from ambidex.delivery.unlabelled import misfit, steady
 from ambidex.errors import DataError
 from ambidex.records import GateResult, Schema
-from ambidex.settings import GateSettings
-from ambidex.stats.claim import Claim, Verdict, decide
+from ambidex.settings import GateSettings, ModelSettings
+from ambidex.stats.claim import Claim, decide
 from ambidex.stats.compare import paired_mean
-from ambidex.stats.estimate import Estimate, exact, finite
+from ambidex.stats.estimate import exact
 
 __all__ = ["GATES", "judge", "loss_gate", "paired_claim", "score_rows"]
 
-GATES = ("golden-rows", "schema", "finite", "steady", "better-than-constant", "not-worse-than-live")
-"""Every gate there is; the last only where another version is live. Segments have no label: their loss is how unlike
-its segment a row is, the constant is one segment for all, and they must come again (steady)."""
+GATES = (
+    "declared", "golden-rows", "schema", "data", "parity", "finite", "steady", "better-than-constant",
+    "not-worse-than-live", "slices", "calibration", "changed", "latency", "size",
+)  # fmt: skip
+"""Every gate there is. ``not-worse-than-live`` and ``changed`` only where another version is live; the last five only
+where ambidex.toml asks for them. Segments have no label: their loss is how unlike its segment a row is, the constant is
+one segment for all, and they must come again (steady)."""
 
 
 def judge(
-    challenger: OpenBundle, champion: OpenBundle | None, material: Material, settings: GateSettings
+    challenger: OpenBundle,
+    champion: OpenBundle | None,
+    material: Material,
+    settings: GateSettings,
+    *,
+    model: ModelSettings | None = None,
+    declared: Mapping[str, Any] | None = None,
+    now: Mapping[str, Any] | None = None,
 ) -> tuple[GateResult, ...]:
     """All gates of one version.
 
@@ -38,27 +54,41 @@ def judge(
         challenger: The version to judge.
         champion: The live version, scored again on the same rows; None where nothing is live.
         material: The newest data version; its held-out fifth is what they are judged on.
-        settings: Margin and alpha, written down before the version existed.
+        settings: Margins and alpha, written down before the version existed.
+        model: Slices and limits of ``[models.NAME]``.
+        declared: The gates as the log knows them from before the version was made; None if it knows none.
+        now: The gates as ambidex.toml says them today.
     """
     rows = material.table.take(material.held_out)
     recipe, spread = challenger.recipe, challenger.evaluation["spread"]
     y = outcome(rows, recipe)
     differs, _ = replay(challenger.scorer, challenger.golden)
-    gates = [_counted("golden-rows", "golden rows that come out otherwise", differs, len(challenger.golden["rows"]))]
+    model = model or ModelSettings(data="", target=recipe.target)
+    gates = [further.declared_gate(declared, now or {})]
+    gates.append(counted("golden-rows", "golden rows that come out otherwise", differs, len(challenger.golden["rows"])))
     try:
         scores = score_rows(challenger, rows)
     except DataError as error:
-        gates.append(_counted("schema", f"what does not fit the newest data: {error.message}", 1, rows.rows))
+        gates.append(counted("schema", f"what does not fit the newest data: {error.message}", 1, rows.rows))
         return tuple(gates)
-    gates.append(_counted("schema", *_schema_breaks(challenger.schema, champion, material)))
+    gates.append(counted("schema", *_schema_breaks(challenger.schema, champion, material)))
+    gates.append(further.data_gate(material.table, challenger.schema, challenger.reference, y))
+    gates.append(further.parity_gate(challenger, rows))
     broken = int((~np.isfinite(scores)).sum())
-    gates.append(_counted("finite", "outputs that are no finite number", broken, rows.rows))
+    gates.append(counted("finite", "outputs that are no finite number", broken, rows.rows))
     if broken:
         return tuple(gates)
+    if model.limits.latency_ms is not None:
+        gates.append(further.latency_gate(challenger, limit=model.limits.latency_ms, alpha=settings.alpha))
+    if model.limits.size_mb is not None:
+        gates.append(further.size_gate(challenger, limit=model.limits.size_mb))
+    if settings.calibration is not None and recipe.task in ("binary", "regression") and recipe.estimator != "uplift":
+        scale = 1.0 if recipe.task == "binary" else max(float(np.sqrt(spread)), np.finfo(float).tiny)
+        gates.append(further.calibration_gate(y, scores, limit=settings.calibration, scale=scale, alpha=settings.alpha))
     same = champion is not None and champion.digest == challenger.digest
     if recipe.task == "segments":
         own, constant = misfit(challenger.scorer, rows)
-        gates.append(_result("steady", steady(challenger.evaluation, alpha=settings.alpha)))
+        gates.append(result("steady", steady(challenger.evaluation, alpha=settings.alpha)))
     else:
         own = losses(y, scores, recipe.task, spread=spread)
         constant = losses(y, np.full(len(y), challenger.evaluation["constant"]), recipe.task, spread=spread)
@@ -66,25 +96,31 @@ def judge(
     gates.append(loss_gate("better-than-constant", against_constant, own - constant, 0.0, settings))
     if same:
         claim = paired_claim("loss against the live version, which is the same bundle", settings.margin, settings)
-        gates.append(_result("not-worse-than-live", decide(claim, exact("difference", 0, n=rows.rows))))
-    elif champion is not None:
+        gates.append(result("not-worse-than-live", decide(claim, exact("difference", 0, n=rows.rows))))
+    theirs: NDArray[np.float64] | None = None
+    before: NDArray[np.float64] | None = None
+    if champion is not None and not same:
         try:
-            if recipe.task == "segments":
-                theirs, _ = misfit(champion.scorer, rows)
-            else:
-                theirs = losses(y, score_rows(champion, rows), recipe.task, spread=spread)
+            before = score_rows(champion, rows)
+            theirs = misfit(champion.scorer, rows)[0] if recipe.task == "segments" else None
         except DataError:
             # The live version cannot score the newest rows at all; being better than a constant is the claim left.
-            return tuple(gates)
+            before = None
+        else:
+            if theirs is None:
+                theirs = losses(y, before, recipe.task, spread=spread)
+            measure = f"loss against the live version{_may_have_seen(challenger, champion)}"
+            gates.append(loss_gate("not-worse-than-live", measure, own - theirs, settings.margin, settings))
+    if model.slices and not same:
         gates.append(
-            loss_gate(
-                "not-worse-than-live",
-                f"loss against the live version{_may_have_seen(challenger, champion)}",
-                own - theirs,
-                settings.margin,
-                settings,
+            further.slices_gate(
+                rows, model.slices, own - (constant if theirs is None else theirs), margin=settings.slice_margin,
+                alpha=settings.alpha, against="a constant" if theirs is None else "the live version",
             )
-        )
+        )  # fmt: skip
+    if settings.max_changed is not None and before is not None:
+        moved, words = further.changed(scores, before, challenger.schema, challenger.evaluation.get("base_rate"))
+        gates.append(further.changed_gate(moved, words, limit=settings.max_changed, alpha=settings.alpha))
     return tuple(gates)
 
 
@@ -121,25 +157,7 @@ def loss_gate(
         settings: Alpha.
     """
     claim = paired_claim(measure, margin, settings)
-    return _result(name, decide(claim, paired_mean(differences, name=measure)))
-
-
-def _counted(name: str, measure: str, count: int, n: int) -> GateResult:
-    claim = Claim(measure=measure, relation="below", margin=1)
-    return _result(name, decide(claim, exact(measure, count, n=n)))
-
-
-def _result(name: str, verdict: Verdict) -> GateResult:
-    e: Estimate = verdict.estimate
-    return GateResult(
-        name=name,
-        outcome=verdict.outcome,
-        because=f"{verdict.claim.measure}: {verdict.because}",
-        value=finite(e.value),
-        low=finite(e.low),
-        high=finite(e.high),
-        limit=verdict.claim.margin,
-    )
+    return result(name, decide(claim, paired_mean(differences, name=measure)))
 
 
 def _schema_breaks(schema: Schema, champion: OpenBundle | None, material: Material) -> tuple[str, int, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from ambidex.bundle.open import OpenBundle, open_bundle
 from ambidex.delivery import material as rows
@@ -15,7 +16,10 @@ from ambidex.ports import Fence, Place
 from ambidex.records import Event, Judgement, ModelState, Recipe, VersionRecord
 from ambidex.settings import GateSettings, ModelSettings, duration
 
-__all__ = ["configured", "fresh", "judge", "newest", "newest_sound", "open_version", "promote", "rollback", "stamp"]
+__all__ = [
+    "configured", "declare_gates", "fresh", "judge", "newest", "newest_sound", "open_version", "promote", "rollback",
+    "stamp", "wear",
+]  # fmt: skip
 
 
 def stamp(moment: datetime) -> str:
@@ -100,15 +104,43 @@ def newest(
     return material, today, state
 
 
+def declare_gates(place: Place, name: str) -> ModelState:
+    """Write the gates' configuration into the log if it is not the one seen last; done before a version is made, so
+    that what it must show is on record before anybody knows what it shows.
+    """
+    state = place.store.model(name)
+    now = place.settings.gates_hash(name)
+    if state.config != now:
+        place.store.append(verb="config", model=name, body={"hash": now, "gates": place.settings.gates_of(name)})
+        state = place.store.model(name)
+    return state
+
+
+def wear(place: Place, name: str) -> dict[str, int]:
+    """How often the held-out fifth of a model's units has been looked at: its judgements, and versions judged.
+
+    The same fifth judges every version, so that they can be compared; but the best of many versions looks better on it
+    than it is, and that grows with the number.
+    """
+    judged = place.store.events(model=name, verbs=("judge",))
+    return {"judgements": len(judged), "versions": len({e.version for e in judged})}
+
+
+def _declared_before(place: Place, name: str, number: int) -> dict[str, Any] | None:
+    """The gates that were on record when a version was made; None where none were (its model's first, old logs)."""
+    log = place.store.events(model=name, verbs=("config", "register"))
+    made = next((e.seq for e in log if e.verb == "register" and e.version == number), 0)
+    said = [e.body.get("gates") for e in log if e.verb == "config" and e.seq < made]
+    return said[-1] if said else None
+
+
 def judge(place: Place, name: str, number: int, *, waived: dict[str, str] | None = None) -> Judgement:
     """Judge a version's gates against the live version on the newest data, and keep the verdicts."""
     version = place.store.version(name, number)
     challenger = open_bundle(place.blobs, version.digest)
     material, _, state = newest(place, name, challenger.recipe)
     gates: GateSettings = place.settings.gates
-    if state.config != gates.hash:
-        place.store.append(verb="config", model=name, body={"hash": gates.hash})
-        state = place.store.model(name)
+    state = declare_gates(place, name)
     champion = None
     if state.live is not None and state.live != number:
         champion = open_version(place, name, state.live)
@@ -117,8 +149,16 @@ def judge(place: Place, name: str, number: int, *, waived: dict[str, str] | None
         version=number,
         digest=version.digest,
         against=state.live,
-        gates=judge_gates(challenger, champion, material, gates),
-        config=gates.hash,
+        gates=judge_gates(
+            challenger,
+            champion,
+            material,
+            gates,
+            model=place.settings.models.get(name),
+            declared=_declared_before(place, name, number),
+            now=place.settings.gates_of(name),
+        ),
+        config=place.settings.gates_hash(name),
         data=material.manifest.fingerprint,
         at=stamp(place.clock()),
         waived=waived or {},
@@ -137,7 +177,9 @@ def fresh(place: Place, judgement: Judgement, state: ModelState, newest_data: st
         now=place.clock(),
         max_age_s=duration(gates.max_age),
     )
-    return why is None and judgement.config == gates.hash and judgement.data == newest_data
+    return (
+        why is None and judgement.config == place.settings.gates_hash(judgement.model) and judgement.data == newest_data
+    )
 
 
 def promote(

@@ -113,8 +113,12 @@ def tested(ref: str, checks: Sequence[TestCheck]) -> Result:
     )  # fmt: skip
 
 
-def gated(judgement: Judgement) -> Result:
-    """A version was judged."""
+WORN = 10
+"""From so many versions on, the best of them is said to look better on the held-out fifth than it is."""
+
+
+def gated(judgement: Judgement, *, worn: Mapping[str, int]) -> Result:
+    """A version was judged; ``worn`` counts the judgements and versions that saw the same held-out units."""
     ref, rival = f"{judgement.model}@{judgement.version}", f"{judgement.model}@{judgement.against}"
     has_rival = judgement.against not in (None, judgement.version)
     supported = sum(g.outcome == "supported" for g in judgement.gates)
@@ -124,12 +128,19 @@ def gated(judgement: Judgement) -> Result:
     )
     lines: Lines = [("✓" if judgement.passed else "■", head)]
     lines += [(marks[g.outcome], f"{g.name}: {g.outcome}; {g.because}") for g in judgement.gates]
+    lines += [("▲", f"{gate} is waived: {why}") for gate, why in judgement.waived.items()]
+    many = worn["versions"]
+    used = f"the held-out fifth has judged {plural(many, 'version')} in {plural(worn['judgements'], 'judgement')}"
+    if many >= WORN:
+        used += "; the best of so many looks better on it than it is: bring newer rows, or let a roll-out decide"
+    lines.append(("▲" if many >= WORN else " ", used))
     better = f"ambidex models diff {ref} {rival}" if has_rival else "bring more rows, or a better model"
     return Result(
         verb="gate",
         data={
             "model": judgement.model, "version": judgement.version, "against": judgement.against,
             "passed": judgement.passed, "gates": [g.to_json() for g in judgement.gates], "waived": judgement.waived,
+            "holdout": dict(worn),
         },
         lines=tuple(lines), passed=judgement.passed, code=None if judgement.passed else "check.gate",
         do=None if judgement.passed else better,

@@ -123,7 +123,7 @@ def _look(place: Place, name: str) -> str | None:
         state.to_json(),
         judged and judged.at,
         msgspec.to_builtins(settings),
-        place.settings.gates.hash,
+        place.settings.gates_hash(name),
         __version__,
     ]
     return digest(canonical(json.loads(json.dumps(said))))
@@ -149,6 +149,7 @@ def _step(place: Place, name: str, fence: Fence) -> Step:
             f"{fresh:,} of {settings.min_labels:,} new matured labels{_left_out(material)}",
             missing={"labels": settings.min_labels - fresh, "have": fresh, "need": settings.min_labels},
         )
+    release.declare_gates(place, name)
     live: OpenBundle | None = None if state.live is None else release.open_version(place, name, state.live)
     trained = train(material, recipe, at_least=live.schema if live else latest.schema, code=latest.files, anew=True)
     version = place.store.register(
