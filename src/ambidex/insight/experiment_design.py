@@ -168,8 +168,6 @@ def _thin(comparisons: Sequence[Comparison], asked: Options, arms: Sequence[str]
                 if (other := min(carried))[0] < FEW_NON_ZERO and least[1].n > 4 * FEW_NON_ZERO:
                     few.setdefault(label, f"{label}: only {count(other[0])} units of {other[1]} are not zero, so its "
                         "mean is the sum of a few. The interval leans on each of them.")  # fmt: skip
-            elif kind == "mean" and (rare := _rare(c, sides, asked)) is not None:
-                few.setdefault(label, rare)
         if kind in ("mean", "share", "count"):
             same = [s for s in sides if s[1].n > 1 and (s[1].se == 0 or (kind == "share" and s[1].value in (0, 1)))]
             if len(same) == 1 and same[0][1].n >= FEW_UNITS:
