@@ -12,8 +12,7 @@ from html.parser import HTMLParser
 import pytest
 
 from ambidex.errors import DataError, EnvironmentProblem, UsageError
-from ambidex.report import page as page_module
-from ambidex.report.ink import COLOURS, DARK
+from ambidex.report.ink import COLOURS, DARK, mix
 from ambidex.report.markdown import markdown
 from ambidex.report.page import LARGEST, cell_html, page_html, write_report
 from ambidex.report.sheet import sheet
@@ -218,8 +217,8 @@ def test_contrast_is_aa(colours, wash):
         assert _contrast(colours[name], colours["ground"]) >= 4.5, name
         assert _contrast(colours[name], colours["card"]) >= 4.5, name
     for name in ("ok", "warn", "bad"):
-        assert _contrast(colours[name], page_module._mix(colours[name], colours["card"], wash)) >= 4.5, name
-    assert _contrast(colours["second"], page_module._mix(colours["third"], colours["card"], wash)) >= 4.5
+        assert _contrast(colours[name], mix(colours[name], colours["card"], wash)) >= 4.5, name
+    assert _contrast(colours["second"], mix(colours["third"], colours["card"], wash)) >= 4.5
     for name in ("c1", "c2", "reference"):
         assert _contrast(colours[name], colours["card"]) >= 3, name
 

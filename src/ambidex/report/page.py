@@ -78,7 +78,9 @@ def cell_html(answer: StoredAnswer) -> str:
     shown = view(answer, most=CELL_ROWS)
     picture = next((s.picture for s in shown.sections if s.picture), None)
     table = picture.numbers if picture else next(iter(shown.appendix), None)
-    style = colour_rules(".ambidex", "[data-jp-theme-light=false] .ambidex,.vscode-dark .ambidex{%s}") + _asset("cell.css")
+    style = colour_rules(".ambidex", "[data-jp-theme-light=false] .ambidex,.vscode-dark .ambidex{%s}") + _asset(
+        "cell.css"
+    )
     cell: str = _template("cell.html.jinja").render(
         a=shown, picture=picture, table=table, style=_markup(style), draw=_draw
     )
