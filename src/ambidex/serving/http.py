@@ -3,11 +3,15 @@
 Requests of one connection are handled one after the other; those that arrive while one is under way wait, and
 the connection is not read meanwhile. All answers of one loop tick leave together, after the prediction log of
 that tick was written (``Outbox``).
+
+A tick answers ``Limits.tick`` requests. What arrives beyond waits for the next, then is refused by constant bytes,
+then is not even read: latency is requests in flight by throughput, and a refusal costs a quarter of an answer.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable
 from http import HTTPStatus
@@ -16,11 +20,21 @@ from typing import Any
 import httptools
 
 from ambidex.errors import AmbidexError
-from ambidex.serving.messages import Answer, Limits, Request, refusal
+from ambidex.serving.framing import fault_of, path_of
+from ambidex.serving.messages import Answer, Limits, Request, Tally, refusal
 from ambidex.serving.outbox import Outbox
 from ambidex.serving.problems import HttpRefusal
 
 __all__ = ["Connection", "Gate", "Handler"]
+
+FULL = refusal(
+    HttpRefusal("http.overload", "the server is asked for more than it can", status=503, do="retry after 1 s")
+)
+"""Answers what is refused undecoded."""
+HEALTH = "/v2/health/"
+"""Always answered, or an overloaded server would be taken for a dead one."""
+CUT = 64
+"""Connections that may be cut for others in one sweep."""
 
 _LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPStatus}
 
@@ -36,18 +50,30 @@ class Gate:
         handler: Answers requests.
         outbox: Sends answers.
         limits: What one caller may take.
+        tally: Counts answers.
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, handler: Handler, outbox: Outbox, limits: Limits | None = None
+        self,
+        loop: asyncio.AbstractEventLoop,
+        handler: Handler,
+        outbox: Outbox,
+        limits: Limits | None = None,
+        tally: Tally | None = None,
     ) -> None:
         self.loop = loop
         self.handler = handler
         self.outbox = outbox
         self.limits = limits or Limits()
         self.connections: set[Connection] = set()
+        self.tally = tally or Tally()
         self.draining = False
         self.held = 0
+        self._left = self.limits.tick
+        self._refusable = self.limits.tick_refused
+        self._ticking = False
+        self._waiting: deque[Connection] = deque()
+        self._cuttable = CUT
 
     def new_connection(self) -> Connection:
         """Protocol factory."""
@@ -56,8 +82,51 @@ class Gate:
     def sweep(self) -> None:
         """Cut what took too long; call it a few times a second. One pass, not a timer a connection."""
         now = self.loop.time()
+        self._cuttable = CUT
         for connection in list(self.connections):
             connection.check(now)
+
+    # ------------------------------------------------------------ ticks
+
+    def admits(self, connection: Connection, request: Request) -> bool | None:
+        """Whether a request is answered in this tick: True; None: refuse it; False: the connection waits its turn."""
+        if self._left > 0:
+            self._left -= 1
+            return True
+        if request.path.startswith(HEALTH):
+            return True
+        if len(self._waiting) >= self.limits.tick_waiting and self._refusable > 0:
+            self._refusable -= 1
+            return None
+        self._waiting.append(connection)
+        return False
+
+    def begun(self) -> None:
+        """A request was handled: the next tick comes behind the outbox, which its answer has put on the loop."""
+        if not self._ticking:
+            self._ticking = True
+            self.loop.call_soon(self._next_tick)
+
+    def _next_tick(self) -> None:
+        self._ticking = False
+        self._left = self.limits.tick
+        self._refusable = self.limits.tick_refused
+        while self._waiting and self._left > 0:
+            self._waiting.popleft().go_on()
+
+    # ------------------------------------------------------------ connections
+
+    def makes_room(self) -> bool:
+        """Cut the connection that has gone longest without a whole request, if one has for ``patience_s``."""
+        if self._cuttable <= 0:
+            return False
+        before = self.loop.time() - self.limits.patience_s
+        lazy = [c for c in self.connections if c.lazy_since < before]
+        if not lazy:
+            return False
+        self._cuttable -= 1
+        min(lazy, key=lambda c: c.lazy_since).abort()
+        return True
 
     async def drain(self) -> None:
         """Answer what is under way, close what is idle, at most ``drain_s``; then cut."""
@@ -93,9 +162,13 @@ class Connection(asyncio.Protocol):
         self._paused_since: float | None = None
         self._reading = True
         self._active = gate.loop.time()
+        self._since = self._active  # of its opening, or of its last answer
+        self._due: float | None = None  # when the request under way must be answered
+        self._in_line = False
         self._deadline: float | None = self._active + gate.limits.head_s
         self._in_message = False
         self._held = 0
+        self._extra = 0  # of them, beyond bodies: what was inflated
         self._reset()
 
     def _reset(self) -> None:
@@ -106,8 +179,8 @@ class Connection(asyncio.Protocol):
         self._head_done = False
         self._parts: list[bytes] = []
         self._size = 0
-        self._keep_alive = True
         self._method = "GET"
+        self._old = False
 
     # ------------------------------------------------------------ asyncio
 
@@ -115,7 +188,7 @@ class Connection(asyncio.Protocol):
         self._transport = transport
         transport.set_write_buffer_limits(high=256 << 10)
         self._gate.connections.add(self)
-        if len(self._gate.connections) > self._limits.connections:
+        if len(self._gate.connections) > self._limits.connections and not self._gate.makes_room():
             fault = HttpRefusal(
                 "http.overload", "the server has no room for another connection", status=503, do="retry after 1 s"
             )
@@ -160,6 +233,7 @@ class Connection(asyncio.Protocol):
         self._parts = []
         self._hold(-self._held)
         self._last = True
+        self._current = None
 
     def pause_writing(self) -> None:
         self._paused_since = self._gate.loop.time()
@@ -194,9 +268,10 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         self._method = self._parser.get_method().decode("ascii", "replace")
         version = self._parser.get_http_version()
-        fault = self._framing(version)
-        if fault is not None:
-            self._stop(fault)
+        why = fault_of(self._fields, self._hosts, version, upgrade=self._parser.should_upgrade())
+        if why is not None:
+            self._stop(HttpRefusal("http.malformed", why, status=400))
+        self._old = version == "1.0"
         self._head_done = True
         self._deadline = None
         length = self._fields.get(b"content-length")
@@ -226,7 +301,8 @@ class Connection(asyncio.Protocol):
         self._in_message = False
         self._deadline = None
         keep = bool(self._parser.should_keep_alive())
-        self._queue.append(Request(self._method, self._path(), self._fields, b"".join(self._parts), keep))
+        body = b"".join(self._parts)
+        self._queue.append(Request(self._method, path_of(self._url), self._fields, body, keep, None, self._old))
         self._parts = []
         self._last = not keep
 
@@ -234,34 +310,6 @@ class Connection(asyncio.Protocol):
         size = max(size, -self._held)
         self._held += size
         self._gate.held += size
-
-    def _framing(self, version: str) -> AmbidexError | None:
-        """What is wrong with the head, where two readers might disagree about it."""
-        fields = self._fields
-        why = None
-        if version not in ("1.0", "1.1"):
-            why = f"HTTP/{version[:8]} is not spoken here"
-        elif self._hosts != 1 and (version == "1.1" or self._hosts > 1):
-            why = f"{self._hosts} Host fields where one is needed"
-        elif self._parser.should_upgrade():
-            why = "the connection cannot be upgraded"
-        elif (coding := fields.get(b"transfer-encoding")) is not None:
-            if b"content-length" in fields:
-                why = "Content-Length and Transfer-Encoding together"
-            elif version == "1.0" or coding.strip().lower() != b"chunked":
-                why = "Transfer-Encoding other than chunked"
-        elif not fields.get(b"content-length", b"0").strip().isdigit():
-            why = "Content-Length is no number"
-        return None if why is None else HttpRefusal("http.malformed", why, status=400)
-
-    def _path(self) -> str:
-        url = self._url
-        if not url.startswith(b"/"):
-            try:
-                url = httptools.parse_url(url).path or b"/"
-            except httptools.HttpParserInvalidURLError:
-                return "?"
-        return url.partition(b"?")[0].partition(b"#")[0].decode("latin-1")
 
     def _count(self, size: int) -> None:
         self._head_size += size
@@ -299,25 +347,74 @@ class Connection(asyncio.Protocol):
         if self._pumping or self._transport is None:
             return
         self._pumping = True
-        while self._queue and self._current is None and self._paused_since is None:
-            self._current = request = self._queue.popleft()
+        while self._queue and self._current is None and self._paused_since is None and not self._in_line:
+            request = self._queue[0]
             if request.fault is not None:
+                self._current = self._queue.popleft()
                 self.answer(refusal(request.fault))
+                continue
+            admitted = self._gate.admits(self, request)
+            if admitted is False:
+                self._in_line = True
+                break
+            self._current = self._queue.popleft()
+            if admitted is None:
+                self.answer(FULL)
             else:
+                self._due = self._gate.loop.time() + self._limits.deadline_s
                 self._gate.handler(request, self)
+                self._gate.begun()
         self._pumping = False
         self._read(self._current is None and not self._queue and self._paused_since is None)
 
+    def go_on(self) -> None:
+        """Its turn has come."""
+        self._in_line = False
+        self._pump()
+
+    @property
+    def waits(self) -> bool:
+        """Whether anybody still waits for the answer to the request under way."""
+        return self._current is not None and not self._transport.is_closing()
+
+    @property
+    def lazy_since(self) -> float:
+        """Since when the caller has sent no whole request; infinity while it has one under way."""
+        return math.inf if self._current or self._queue or self._unsent or self._last else self._since
+
+    def allow(self, seconds: float) -> None:
+        """The request under way may take so long from now on."""
+        self._due = self._gate.loop.time() + seconds
+
+    def hold(self, size: int) -> None:
+        """The request under way takes so many bytes more, until it is answered.
+
+        Raises:
+            HttpRefusal: ``http.overload``: the worker holds as much as it can.
+        """
+        if self._gate.held + size > self._limits.held_bytes:
+            raise HttpRefusal("http.overload", "the server holds as much as it can", status=503, do="retry after 1 s")
+        self._hold(size)
+        self._extra += size
+
     def answer(self, answer: Answer) -> None:
-        """Answer the request under way."""
+        """Answer the request under way; nothing happens if it was answered or its caller is gone."""
         request, self._current = self._current, None
+        self._due = None
         if request is not None:
-            self._hold(-len(request.body))
+            self._hold(-len(request.body) - self._extra)
+            self._extra = 0
         if request is None or self._transport is None or self._transport.is_closing():
             return
+        self._since = self._gate.loop.time()
+        self._gate.tally.answered(answer)
         close = not request.keep_alive or ((self._gate.draining or self._eof) and not self._queue)
         head = [_LINES[answer.status], b"content-type: ", answer.media, b"\r\n"]
         head += [f"{k.lower()}: {v}\r\n".encode("latin-1") for k, v in answer.headers.items()]
+        if answer.packed:
+            head.append(b"content-encoding: gzip\r\n")
+        if request.old and not close:
+            head.append(b"connection: keep-alive\r\n")
         if close:
             head.append(b"connection: close\r\n")
             self._last = self._close_after = True
@@ -358,6 +455,10 @@ class Connection(asyncio.Protocol):
             return
         if self._paused_since is not None and now - self._paused_since > self._limits.write_s:
             self.abort()
+        elif self._due is not None and now > self._due and self._current is not None:
+            late = "the answer took longer than it may"
+            self._current.keep_alive = False  # whatever comes of the request later finds no caller
+            self.answer(refusal(HttpRefusal("http.deadline", late, status=504, do="retry, or send fewer rows")))
         elif self._deadline is not None and now > self._deadline:
             if self._last or not self._in_message:  # lingering, or never sent a byte
                 self.abort()

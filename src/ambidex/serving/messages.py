@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ambidex.errors import AmbidexError
 from ambidex.serving.problems import PROBLEM, document
 
-__all__ = ["Answer", "Limits", "Request", "refusal"]
+__all__ = ["Answer", "Limits", "Request", "Tally", "refusal"]
 
 JSON = b"application/json"
 
@@ -26,7 +26,15 @@ class Limits:
         idle_s: Seconds an idle connection is kept.
         write_s: Seconds a caller may leave its answers unread.
         linger_s: Seconds in which what a refused caller still sends is thrown away, so that it reads its answer.
-        connections: Open at a time in one worker; more are told to come back.
+        connections: Open at a time in one worker; more are told to come back, unless a caller that has sent no
+            whole request for ``patience_s`` can be cut.
+        patience_s: Seconds that every new caller gets for its first request, however many wait for its place.
+        tick: Requests answered in one turn of the event loop.
+        tick_waiting: Beyond them, requests that wait for the next turn.
+        tick_refused: Beyond these, requests refused in one turn (a refusal costs a quarter of an answer); callers
+            beyond even that are not read, so that what has been read can be answered.
+        deadline_s: Seconds from a whole request to its answer; then 504.
+        open_s: The same where a version must be opened first.
         drain_s: Seconds for requests under way once the server was told to stop.
     """
 
@@ -39,12 +47,28 @@ class Limits:
     write_s: float = 30.0
     linger_s: float = 2.0
     connections: int = 800
+    patience_s: float = 1.0
+    tick: int = 64
+    tick_waiting: int = 64
+    tick_refused: int = 32
+    deadline_s: float = 1.0
+    open_s: float = 30.0
     drain_s: float = 10.0
 
 
 @dataclass(slots=True)
 class Request:
-    """A request, whole. ``fault`` is set if it broke a rule; then only that is answered."""
+    """A request, whole.
+
+    Attributes:
+        method: In capitals.
+        path: Without query, percent-encoding as sent.
+        fields: Header fields, names in lower case; of a repeated one the last.
+        body: Chunks joined.
+        keep_alive: The caller wants to ask again on this connection.
+        fault: Set if it broke a rule; then only that is answered.
+        old: HTTP/1.0.
+    """
 
     method: str
     path: str
@@ -52,6 +76,7 @@ class Request:
     body: bytes
     keep_alive: bool
     fault: AmbidexError | None = None
+    old: bool = False
 
 
 @dataclass(slots=True)
@@ -60,10 +85,12 @@ class Answer:
 
     Attributes:
         status: HTTP status.
-        body: Bytes, a JSON object.
+        body: Bytes; a JSON object if ``logged_as`` is set and ``media`` is JSON.
         media: Its media type.
         headers: Further field lines.
         logged_as: Model whose log holds this answer's rows; if that cannot be written the answer says so.
+        packed: To be sent as gzip.
+        code: Of a refusal.
     """
 
     status: int
@@ -71,9 +98,30 @@ class Answer:
     media: bytes = JSON
     headers: Mapping[str, str] = field(default_factory=dict)
     logged_as: str | None = None
+    packed: bool = False
+    code: str | None = None
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a worker has answered.
+
+    Attributes:
+        statuses: Answers by HTTP status.
+        refusals: Refusals by code.
+    """
+
+    statuses: dict[int, int] = field(default_factory=dict)
+    refusals: dict[str, int] = field(default_factory=dict)
+
+    def answered(self, answer: Answer) -> None:
+        """Count an answer."""
+        self.statuses[answer.status] = self.statuses.get(answer.status, 0) + 1
+        if answer.code is not None:
+            self.refusals[answer.code] = self.refusals.get(answer.code, 0) + 1
 
 
 def refusal(error: AmbidexError, *, incident: str | None = None) -> Answer:
     """An error as an answer."""
     problem = document(error, incident=incident)
-    return Answer(problem.status, problem.body, PROBLEM, problem.headers)
+    return Answer(problem.status, problem.body, PROBLEM, problem.headers, code=error.code)

@@ -18,10 +18,13 @@ from ambidex.serving.log import Ids, PredictionLog, Report, utc
 from ambidex.serving.messages import Answer, Request
 from ambidex.serving.problems import internal
 
-__all__ = ["ModelFailed", "Predict"]
+__all__ = ["Form", "ModelFailed", "Predict"]
 
 SLICE = 100
 """Rows scored before others get their turn: a request of 10,000 rows must not hold up the rest."""
+
+Form = Callable[[Served, dict[str, Any]], Answer]
+"""Writes an answer otherwise than as ``/predict`` does: from the version and the document of the public contract."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -52,8 +55,14 @@ class Predict:
         self._ids = Ids()
         self.counts = counts
 
-    def __call__(self, request: Request, connection: Connection, served: Served) -> None:
+    def __call__(self, request: Request, connection: Connection, served: Served, form: Form | None = None) -> None:
         """Answer a request, at once or later.
+
+        Args:
+            request: Its body is ``{"rows": [...]}`` or one bare object.
+            connection: Who asks.
+            served: The version that answers.
+            form: How the answer is written; as JSON of the public contract if None.
 
         Raises:
             AmbidexError: What ``RowDecoder.decode`` raises; ``ModelFailed``.
@@ -62,15 +71,17 @@ class Predict:
         scores: list[float] = []
         if len(rows.inputs) <= SLICE:
             self._score(served, rows, scores)
-            self._answer(connection, served, rows, scores)
+            self._answer(connection, served, rows, scores, form)
             return
 
         def step() -> None:
+            if not connection.waits:
+                return
             self._score(served, rows, scores)
             if len(scores) < len(rows.inputs):
                 self._loop.call_soon(self._guard, connection, step)
             else:
-                self._answer(connection, served, rows, scores)
+                self._answer(connection, served, rows, scores, form)
 
         step()
 
@@ -95,7 +106,9 @@ class Predict:
             self._report("model.failed", {**where, "row": len(scores), "why": why, "incident": incident})
             raise ModelFailed(fault, incident)
 
-    def _answer(self, connection: Connection, served: Served, rows: Rows, scores: list[float]) -> None:
+    def _answer(
+        self, connection: Connection, served: Served, rows: Rows, scores: list[float], form: Form | None
+    ) -> None:
         ids = self._ids.take(len(scores))
         at = utc()
         model, version = served.model, served.number
@@ -114,7 +127,7 @@ class Predict:
             answer["classes"] = served.schema.classes
         self.counts["answered"] += 1
         self.counts["rows"] += len(scores)
-        connection.answer(Answer(200, _encode(answer), logged_as=model))
+        connection.answer(Answer(200, _encode(answer), logged_as=model) if form is None else form(served, answer))
 
 
 class ModelFailed(AmbidexError):
