@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ambidex.bundle.reference import cells_of, mid_ranks
 from ambidex.records import Rollout, Schema
-from ambidex.settings import RolloutSettings
+from ambidex.settings_watch import RolloutSettings
 from ambidex.stats.claim import Claim, Verdict, decide
 from ambidex.stats.estimate import Estimate, exact
 from ambidex.stats.rollouts import Race, above_limit, blocks, race, split_estimates
