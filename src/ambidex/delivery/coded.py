@@ -75,8 +75,11 @@ def recipe_of(
         time=schema.time,
         entity=schema.entity,
         estimator="code",
-        options={**(options or {}), "code": digest(canonical(code))[:16], "fitted": fitted},
-    )
+        options={
+            **(options or {}), "code": digest(canonical(code))[:16], "fitted": fitted,
+            **({"classes": list(schema.classes)} if schema.task == "multiclass" else {}),
+        },
+    )  # fmt: skip
 
 
 def again(code: Mapping[str, bytes], rows: Table, recipe: Recipe, *, anew: bool) -> tuple[dict[str, bytes], Scorer]:

@@ -99,7 +99,7 @@ def _no_key(bundle: OpenBundle) -> Outcome:
 
 def _better(bundle: OpenBundle) -> Outcome:
     e = bundle.evaluation
-    floor = 0.5 if e["metric"] == "auc" else 0.0
+    floor = {"auc": 0.5, "accuracy": e["base_rate"]}.get(e["metric"], 0.0)
     low = e["low"] if e["low"] is not None else e["value"]
     if low is None:
         return False, "the held-out rows have one class only"

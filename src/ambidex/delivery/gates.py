@@ -18,7 +18,7 @@ from ambidex.data.table import Table
 from ambidex.delivery import gate_checks as further
 from ambidex.delivery.gate_checks import counted, result
 from ambidex.delivery.material import Material, outcome
-from ambidex.delivery.train import losses
+from ambidex.delivery.train import losses, repeated
 from ambidex.delivery.unlabelled import misfit, steady
 from ambidex.errors import DataError
 from ambidex.records import GateResult, Schema
@@ -74,7 +74,7 @@ def judge(
     gates.append(counted("schema", *_schema_breaks(challenger.schema, champion, material)))
     gates.append(further.data_gate(material.table, challenger.schema, challenger.reference, y))
     gates.append(further.parity_gate(challenger, rows))
-    broken = int((~np.isfinite(scores)).sum())
+    broken = int((~np.isfinite(scores).reshape(rows.rows, -1).all(axis=1)).sum())
     gates.append(counted("finite", "outputs that are no finite number", broken, rows.rows))
     if broken:
         return tuple(gates)
@@ -91,7 +91,7 @@ def judge(
         gates.append(result("steady", steady(challenger.evaluation, alpha=settings.alpha)))
     else:
         own = losses(y, scores, recipe.task, spread=spread)
-        constant = losses(y, np.full(len(y), challenger.evaluation["constant"]), recipe.task, spread=spread)
+        constant = losses(y, repeated(challenger.evaluation["constant"], len(y)), recipe.task, spread=spread)
     against_constant = f"loss against a fitted constant{_may_have_seen(challenger)}"
     gates.append(loss_gate("better-than-constant", against_constant, own - constant, 0.0, settings))
     if same:
@@ -132,7 +132,7 @@ def _may_have_seen(*bundles: OpenBundle) -> str:
 
 
 def score_rows(bundle: OpenBundle, rows: Table) -> NDArray[np.float64]:
-    """A version's outputs on a table's rows. Shape (rows,)."""
+    """A version's outputs on a table's rows. Shape (rows,), of several classes (rows, classes)."""
     columns, _ = columns_of(rows, bundle.schema)
     return np.asarray(bundle.scorer.score_columns(columns, rows.rows), dtype=np.float64)
 

@@ -45,8 +45,8 @@ def show_version(place: Place, reference: str) -> Result:
         **record.to_json(),
         "version": number,
         "pointers": pointers,
-        "runtime": "fallback",
-        "runtime_reason": "compiled serving is not part of this release; the model is scored in plain Python",
+        "runtime": opened.runtime[0],
+        "reason": opened.runtime[1],
         "schema": opened.schema.to_json(),
         "recipe": opened.recipe.to_json(),
         "evaluation": opened.evaluation,
@@ -67,7 +67,7 @@ def show_version(place: Place, reference: str) -> Result:
         (" ", f"columns    {', '.join(opened.schema.names)}"),
         (" ", f"digest     {record.digest}"),
         (" ", "gates      " + (_gates(judgement.gates) if judgement else "not judged")),
-        (" ", f"runtime    {data['runtime']}: {data['runtime_reason']}"),
+        (" ", f"runtime    {data['runtime']}: {data['reason']}"),
     ]
     return Result(verb="models", data=data, lines=tuple(lines))
 
@@ -149,7 +149,7 @@ def open_alerts(place: Place) -> list[dict[str, Any]]:
 def _changed(a: OpenBundle, mine: Any, theirs: Any, rows: int) -> dict[str, Any]:
     import numpy as np
 
-    gap = np.abs(mine - theirs)
+    gap = np.abs(mine - theirs).reshape(rows, -1).max(axis=1)
     flips = (mine >= 0.5) != (theirs >= 0.5) if a.schema.task == "binary" else gap > 0
     return {"rows": rows, "decisions": int(flips.sum()), "largest": float(gap.max(initial=0.0))}
 

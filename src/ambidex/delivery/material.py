@@ -20,7 +20,7 @@ from ambidex.data.table import Table
 from ambidex.errors import DataError, did_you_mean
 from ambidex.records import DataManifest, Recipe
 
-__all__ = ["Material", "compared", "load", "outcome", "scorable", "treated"]
+__all__ = ["Material", "class_labels", "compared", "load", "outcome", "scorable", "treated"]
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def load(
                 found=", ".join(table.columns[:8]) + (", …" if len(table.columns) > 8 else ""),
                 do=f"rename the column back to {name}, or package the model anew",
             )
-    labelled = recipe.task == "binary" or recipe.positive is not None
+    labelled = recipe.task in ("binary", "multiclass") or recipe.positive is not None
     known = np.ones(table.rows, dtype=bool)
     if not unlabelled:
         labels = table.text(recipe.target) if labelled else table.number(recipe.target)
@@ -157,8 +157,19 @@ def resolve(source: str, folder: Path) -> str:
     return str(folder / source)
 
 
+def class_labels(table: Table, recipe: Recipe) -> tuple[str, ...]:
+    """The labels of a recipe of several classes, in the order of its probabilities: as it was sealed, else sorted."""
+    said = recipe.options.get("classes")
+    return tuple(said) if said else tuple(sorted({str(v) for v in table.text(recipe.target) if v is not None}))
+
+
 def outcome(table: Table, recipe: Recipe) -> NDArray[np.float64]:
     """The label as a number: 1 for the positive label and 0 for any other, or the value. Shape (rows,).
+
+    Of several classes: the label's place among ``class_labels``.
+
+    Raises:
+        DataError: ``data.no-label`` for a label that the recipe does not know; ``data.one-arm``.
 
     For an uplift model nobody has seen a unit both with and without the treatment. What stands in is the transformed
     outcome (y - ȳ)(t - p)/(p(1 - p)), p the treated share: among units that are alike its mean is the effect.
@@ -168,6 +179,20 @@ def outcome(table: Table, recipe: Recipe) -> NDArray[np.float64]:
     """
     if recipe.task == "segments":
         return np.zeros(table.rows)  # no row says which segment it belongs to
+    if recipe.task == "multiclass":
+        known = class_labels(table, recipe)
+        place = {label: float(i) for i, label in enumerate(known)}
+        labels = [str(v) for v in table.text(recipe.target)]
+        new = next((v for v in labels if v not in place), None)
+        if new is not None:
+            raise DataError(
+                "data.no-label",
+                f"{new[:60]!r} in {recipe.target} is no label that the model knows{did_you_mean(new, known)}",
+                where=f"{table.name}, column {recipe.target}",
+                found=f"the model knows {', '.join(known[:12])}",
+                do="write the labels as before, or package the model anew",
+            )
+        return np.fromiter((place[v] for v in labels), dtype=np.float64, count=table.rows)
     if recipe.task == "regression" and recipe.positive is None:
         y = table.number(recipe.target)
     else:

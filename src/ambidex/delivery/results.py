@@ -28,7 +28,8 @@ def fit_words(evaluation: Mapping[str, Any]) -> str:
     value = evaluation["value"]
     if value is None:
         return "no figure: the held-out rows have one class"
-    name = {"auc": "AUC", "r2": "R²", "qini": "Qini", "fit": "share of differences taken up"}[evaluation["metric"]]
+    names = {"auc": "AUC", "r2": "R²", "qini": "Qini", "fit": "share of differences taken up"}
+    name = names.get(evaluation["metric"], evaluation["metric"])
     seen = "that it may have been fitted on" if evaluation.get("fitted") == "elsewhere" else "not fitted"
     return f"{name} {value:.3f} on {evaluation['held_out_rows']:,} rows {seen}"
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ambidex.bundle.columns import columns_of, rows_of
+from ambidex.bundle.compile import compile_model
 from ambidex.bundle.fit import fit
 from ambidex.bundle.open import load_scorer
 from ambidex.bundle.reference import make_reference
@@ -24,12 +25,17 @@ from ambidex.ports import Scorer
 from ambidex.records import DataManifest, Recipe, Schema, canonical, digest
 from ambidex.stats.discrimination import delong
 from ambidex.stats.estimate import finite
+from ambidex.stats.laws import wilson
 from ambidex.stats.uplift import qini
 from ambidex.version import __version__
 
-__all__ = ["ELSEWHERE", "TRAINED", "Trained", "code_hash", "evaluate", "losses", "run_key", "train"]
+__all__ = [
+    "ELSEWHERE", "TRAINED", "Trained", "code_hash", "constant_of", "evaluate", "losses", "repeated", "run_key", "train",
+]  # fmt: skip
 
 GOLDEN_ROWS = 48
+PROOF_ROWS = 2_000
+"""Held-out rows on which the compiled form must give what the model gives, beside the awkward ones."""
 TRAINED, ELSEWHERE = "train", "train-elsewhere"
 """How the key of a run begins that a person asked for: on the model's own data, or on another table."""
 
@@ -114,13 +120,13 @@ def train(
         scorer = load_scorer(model)
     columns, _ = columns_of(test_rows, scorer.schema.relaxed())
     scores = np.asarray(scorer.score_columns(columns, test_rows.rows))
-    constant = float(np.mean(y_fit))
+    constant = constant_of(y_fit, scorer.schema)
     if recipe.task == "segments":
         figures = evaluate_segments(scorer, recipe, fit_rows, test_rows)
     else:
         figures = evaluate(y_test, scores, recipe.task, constant)
     if recipe.estimator == "uplift":
-        figures = evaluate_uplift(test_rows, recipe, scores, constant, base=float(model["base"]))
+        figures = evaluate_uplift(test_rows, recipe, scores, base=float(model["base"]))
     evaluation = {
         **figures,
         "constant": constant,
@@ -162,6 +168,7 @@ def train(
         "lineage.json": canonical(lineage),
         "rows.u64": np.sort(material.hashes).tobytes(),
     }
+    files |= compile_model(files, scorer, rows_of(columns, scorer.schema, range(min(test_rows.rows, PROOF_ROWS))))
     summary = {
         "rows": evaluation["trained_rows"],
         "metric": evaluation["metric"],
@@ -205,32 +212,63 @@ def losses(y: NDArray[Any], scores: NDArray[Any], task: str, *, spread: float) -
     """One loss a row, lower is better. Shape (rows,).
 
     Yes/no: the Brier score (y - p)², in [0, 1]. Numbers: the squared error as a share of ``spread``, the
-    training target's variance, so that 1 is what predicting the mean costs.
+    training target's variance, so that 1 is what predicting the mean costs. Several classes: half the Brier score,
+    Σ(p − 1 at the class that came)²/2, in [0, 1]; ``y`` holds places of classes, ``scores`` has shape (rows, classes).
+
+    >>> losses(np.array([0, 2]), np.array([[1.0, 0, 0], [0, 1, 0]]), "multiclass", spread=0.0).tolist()
+    [0.0, 1.0]
     """
+    if task == "multiclass":
+        given = np.asarray(scores, dtype=np.float64)
+        came = np.zeros_like(given)
+        came[np.arange(len(given)), np.asarray(y).astype(np.int64)] = 1.0
+        total: NDArray[np.float64] = ((given - came) ** 2).sum(axis=1) / 2
+        return total
     squared = (np.asarray(y, dtype=np.float64) - np.asarray(scores, dtype=np.float64)) ** 2
     return squared if task == "binary" else squared / max(spread, np.finfo(float).tiny)
 
 
-def evaluate(y: NDArray[Any], scores: NDArray[Any], task: str, constant: float) -> dict[str, Any]:
-    """Figures on rows that were not fitted: AUC with DeLong's interval and the Brier score, or R²."""
+def constant_of(y: NDArray[Any], schema: Schema) -> Any:
+    """What a model that says the same of everyone says: the mean, or of several classes the share of each."""
+    if schema.task != "multiclass":
+        return float(np.mean(y))
+    counts = np.bincount(np.asarray(y).astype(np.int64), minlength=len(schema.classes))
+    shares: list[float] = (counts / max(1, len(y))).tolist()
+    return shares
+
+
+def repeated(constant: Any, rows: int) -> NDArray[np.float64]:
+    """The output of the model that says the same of everyone. Shape (rows,) or (rows, classes)."""
+    said = np.asarray(constant, dtype=np.float64)
+    return np.full(rows, float(said)) if said.ndim == 0 else np.tile(said, (rows, 1))
+
+
+def evaluate(y: NDArray[Any], scores: NDArray[Any], task: str, constant: Any) -> dict[str, Any]:
+    """Figures on rows that were not fitted: AUC with DeLong's interval and the Brier score, or R².
+
+    Of several classes: how often the likeliest is right, with Wilson's interval, and half the Brier score.
+    """
+    if task == "multiclass":
+        right = int((np.asarray(scores).argmax(axis=1) == y).sum())
+        low, high = wilson(right, len(y), 0.05)
+        brier = float(losses(y, scores, task, spread=0.0).mean())
+        return {
+            "metric": "accuracy", "value": right / len(y), "low": low, "high": high, "brier": brier,
+            "base_rate": float(max(constant)),
+        }  # fmt: skip
     if task == "binary":
         brier = float(np.mean((y - scores) ** 2))
         base = float(np.mean(y))
-        if 0 < y.sum() < len(y):
-            fit = delong(y, scores)
-            value, low, high = fit.value, fit.low, fit.high
-        else:
-            value, low, high = None, None, None
-        return {"metric": "auc", "value": value, "low": low, "high": high, "brier": brier, "base_rate": base}
+        auc = delong(y, scores) if 0 < y.sum() < len(y) else None
+        value, at_least, at_most = (auc.value, auc.low, auc.high) if auc else (None, None, None)
+        return {"metric": "auc", "value": value, "low": at_least, "high": at_most, "brier": brier, "base_rate": base}
     residual = float(np.mean((y - scores) ** 2))
     total = float(np.mean((y - constant) ** 2))
     r2 = 1 - residual / total if total > 0 else None
     return {"metric": "r2", "value": r2, "low": None, "high": None, "rmse": residual**0.5, "base_rate": constant}
 
 
-def evaluate_uplift(
-    rows: Table, recipe: Recipe, scores: NDArray[Any], constant: float, *, base: float
-) -> dict[str, Any]:
+def evaluate_uplift(rows: Table, recipe: Recipe, scores: NDArray[Any], *, base: float) -> dict[str, Any]:
     """The Qini of the ranking on rows that were not fitted, with its bootstrap interval, in outcomes per head."""
     if recipe.positive is None:
         y = rows.number(recipe.target)
