@@ -422,8 +422,8 @@ def gate(ref: str, *, waive: str | None = None, reason: str | None = None, at: A
 
 
 def promote(ref: str, *, to: str, dry_run: bool = False, at: At = None) -> Result:
-    """Move a pointer, if the gates passed; never otherwise."""
-    from ambidex.delivery import release, results
+    """Move a pointer, if the gates passed; never otherwise. ``shadow`` and ``canary`` begin a roll-out."""
+    from ambidex.delivery import results, rollout
     from ambidex.delivery.references import resolve
 
     places = ("staging", "shadow", "canary", "live")
@@ -432,11 +432,12 @@ def promote(ref: str, *, to: str, dry_run: bool = False, at: At = None) -> Resul
     workspace = open_workspace(at)
     name, number = resolve(workspace.store, ref)
     was = getattr(workspace.store.model(name), to)
-    judgement, event = release.promote(workspace, name, number, to=to, dry_run=dry_run)
-    return results.promoted(
+    judgement, event, begun = rollout.start(workspace, name, number, to=to, dry_run=dry_run)
+    moved = results.promoted(
         f"{name}@{number}", to=to, was=was, event=event.seq if event else None, gates=len(judgement.gates),
         dry_run=dry_run,
     )  # fmt: skip
+    return moved if begun is None else rollout.told(moved, begun)
 
 
 def rollback(name: str, *, to: int | str | None = None, dry_run: bool = False, at: At = None) -> Result:

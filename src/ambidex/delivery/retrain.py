@@ -16,7 +16,7 @@ from ambidex.bundle.open import OpenBundle
 from ambidex.bundle.seal import seal
 from ambidex.data.fingerprint import new_rows
 from ambidex.data.read import source_files
-from ambidex.delivery import release
+from ambidex.delivery import release, rollout
 from ambidex.delivery.material import Material, resolve
 from ambidex.delivery.train import ELSEWHERE, run_key, train
 from ambidex.errors import NotFound
@@ -201,7 +201,11 @@ def _moved(place: Place, version: VersionRecord, judgement: Judgement, fence: Fe
     policy = place.settings.models[name].policy
     if policy == "candidate":
         return Step("candidate", f"{version.ref} passed its gates and waits as candidate", number, {}, judgement)
-    release.promote(place, name, number, to=policy, fence=fence)
+    running = rollout.open_rollout(place, name)
+    if running is not None and running.version != number:
+        text = f"{version.ref} passed its gates and waits: {running.ref} is in {running.stage}"
+        return Step("candidate", text, number, {}, judgement)
+    rollout.start(place, name, number, to=policy, fence=fence)
     return Step("promoted", f"{version.ref} passed its gates and is {policy}", number, {}, judgement)
 
 

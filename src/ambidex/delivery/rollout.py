@@ -15,9 +15,10 @@ from ambidex.delivery import release
 from ambidex.delivery.rollout_plan import RolloutPlan, newest_plan, plan_fault
 from ambidex.ports import Fence, Place
 from ambidex.records import Event, Judgement, ModelState, Rollout
+from ambidex.report.answer import Mark, Result
 from ambidex.settings import duration
 
-__all__ = ["Mover", "begin", "open_rollout", "start"]
+__all__ = ["Mover", "begin", "open_rollout", "start", "told"]
 
 STAGES = ("shadow", "canary")
 
@@ -114,6 +115,20 @@ def _declared(place: Place, state: ModelState, number: int, stage: str) -> Rollo
 def _because(rollout: Rollout) -> str:
     asked = f"compared with @{rollout.against}; rolled back if worse, on if below +{rollout.margin:g}"
     return f"{asked}; {'watch decides' if rollout.decides == 'watch' else 'a person decides'} on live"
+
+
+def told(moved: Result, rollout: Rollout) -> Result:
+    """What ``promote`` says of the roll-out that it began."""
+    where = "beside live, answers unseen" if rollout.stage == "shadow" else f"{rollout.share:.0%} of the units, sticky"
+    lines: list[tuple[Mark, str]] = [
+        *moved.lines,
+        (" ", f"{where}; compared with @{rollout.against} until {rollout.deadline[:10]}"),
+        (" ", f"rolled back if its loss is above, on if below {rollout.margin:+g}; alpha {rollout.alpha:g}"),
+        (" ", "held to " + (f"its plan {rollout.plan[:12]}" if rollout.plan else "[rollout] of ambidex.toml")),
+    ]
+    keys = ("stage", "against", "share", "deadline", "margin", "alpha", "decides", "plan")
+    data = {**moved.data, "rollout": {k: getattr(rollout, k) for k in keys}}
+    return replace(moved, data=data, lines=tuple(lines), next=("ambidex watch --once",))
 
 
 class Mover:
