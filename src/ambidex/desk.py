@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
-from ambidex.bundle.open import OpenBundle
+from ambidex.bundle.open import Served, open_served
 from ambidex.records import POINTERS
 from ambidex.workspace import Workspace, open_workspace
 
@@ -38,12 +38,10 @@ class Desk:
             if not wanted or state.name in wanted
         }
 
-    def open_version(self, model: str, number: int) -> OpenBundle:
+    def open_version(self, model: str, number: int) -> Served:
         """Verify, try in a child, load: slow, and never on the event loop."""
-        from ambidex.bundle.open import open_bundle
-
         workspace = self._workspace
-        return open_bundle(workspace.blobs, workspace.store.version(model, number).digest)
+        return open_served(workspace.blobs, workspace.store.version(model, number).digest)
 
     def __repr__(self) -> str:
         return f"Desk({self.folder.name}, {self.names or 'all'})"

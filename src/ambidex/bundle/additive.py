@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ambidex.data.table import Table
     from ambidex.stats.design import Term
 
-__all__ = ["FORMAT", "AdditiveScorer", "constant", "fit_additive", "fit_columns"]
+__all__ = ["FORMAT", "AdditiveScorer", "constant", "expit", "fit_additive", "fit_columns"]
 
 FORMAT = "ambidex-additive/1"
 
@@ -71,7 +71,7 @@ class AdditiveScorer:
         total = self._intercept
         for term in self._terms:
             total = total + term.one(row.get(term.column))
-        return _expit(total) if self._logit else total
+        return expit(total) if self._logit else total
 
     def score_columns(self, columns: Mapping[str, Any], rows: int) -> npt.NDArray[np.float64]:
         """Many rows, column by column; bit-equal to ``score``. A column that is absent counts as missing.
@@ -89,7 +89,7 @@ class AdditiveScorer:
         for term in self._terms:
             values = columns.get(term.column)
             total = total + (np.full(rows, term.missing) if values is None else term.many(values, rows))
-        return np.fromiter(map(_expit, total.tolist()), dtype=np.float64, count=rows) if self._logit else total
+        return np.fromiter(map(expit, total.tolist()), dtype=np.float64, count=rows) if self._logit else total
 
     def contributions(self, row: Mapping[str, Any]) -> dict[str, float]:
         """What each column adds for one row, on the scale of the sum (log-odds, or the outcome's unit)."""
@@ -158,7 +158,8 @@ class _Number:
         return out
 
 
-def _expit(x: float) -> float:
+def expit(x: float) -> float:
+    """1 / (1 + exp(-x)), log-odds beyond ``CLIP`` counted as ``CLIP``."""
     if x >= 0:
         return 1.0 / (1.0 + math.exp(-x if x < CLIP else -CLIP))
     e = math.exp(-CLIP if x <= -CLIP else x)  # asked this way round, NaN stays NaN and is refused

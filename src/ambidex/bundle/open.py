@@ -13,18 +13,22 @@ from typing import Any
 
 from ambidex.bundle import seal
 from ambidex.bundle.additive import AdditiveScorer
+from ambidex.bundle.compiled import PLAN, TREES, open_compiled, require_library, runtime_of
 from ambidex.bundle.segments import SegmentScorer
 from ambidex.bundle.uplift import UpliftScorer
-from ambidex.errors import Refused
+from ambidex.errors import MissingExtra, Refused
 from ambidex.ports import Blobs, Scorer
 from ambidex.records import Recipe, Schema, canonical
 
-__all__ = ["TOLERANCE", "OpenBundle", "load_scorer", "open_bundle", "replay", "try_in_child"]
+__all__ = [
+    "TOLERANCE", "OpenBundle", "Served", "load_scorer", "open_bundle", "open_served", "replay", "try_in_child",
+]  # fmt: skip
 
 TOLERANCE = 1e-12
 """Largest difference between a golden row's sealed and replayed output: our own format is bit-equal on one
 machine, and a libm may differ in the last place on another."""
 
+_TRIED = ("code/", "state/", PLAN, TREES)
 CHILD_SECONDS = 20.0
 CODE_SECONDS = 60.0
 """A bundle of code imports what it needs first."""
@@ -60,6 +64,11 @@ class OpenBundle:
         return self.scorer.schema
 
     @cached_property
+    def runtime(self) -> tuple[str, str]:
+        """How it is served: (``compiled`` or ``fallback``, why)."""
+        return runtime_of(self.files)
+
+    @cached_property
     def recipe(self) -> Recipe:
         """How to run it again."""
         return Recipe.from_json(json.loads(self.files["recipe.json"]))
@@ -87,6 +96,28 @@ class OpenBundle:
         """Data manifest, code and configuration it came from."""
         lineage: dict[str, Any] = json.loads(self.files["lineage.json"])
         return lineage
+
+
+@dataclass(frozen=True)
+class Served:
+    """What answers requests.
+
+    Attributes:
+        digest: Names the bundle.
+        scorer: The compiled form, or the model.
+        runtime: ``compiled`` or ``fallback``.
+        reason: Why.
+    """
+
+    digest: str
+    scorer: Scorer
+    runtime: str
+    reason: str
+
+    @property
+    def schema(self) -> Schema:
+        """What the model takes and gives."""
+        return self.scorer.schema
 
 
 def load_scorer(model: Mapping[str, Any], files: Mapping[str, bytes] | None = None) -> Scorer:
@@ -123,11 +154,14 @@ def replay(scorer: Scorer, golden: Mapping[str, Any]) -> tuple[int, float]:
     differs, largest = 0, 0.0
     for row, expected in zip(golden["rows"], golden["expected"], strict=True):
         got = scorer.score(row)
-        gap = abs(got - expected)
-        gap = gap if gap == gap else float("inf")
-        scale = max(1.0, abs(expected))
-        differs += gap > tolerance * scale
-        largest = max(largest, gap)
+        pairs = zip(got, expected, strict=True) if isinstance(expected, list) else ((got, expected),)
+        worst = 0.0
+        for value, wanted in pairs:
+            gap = abs(value - wanted)
+            gap = gap if gap == gap else float("inf")
+            worst = max(worst, gap / max(1.0, abs(wanted)))
+            largest = max(largest, gap)
+        differs += worst > tolerance
     return differs, largest
 
 
@@ -145,7 +179,7 @@ def try_in_child(
     Raises:
         Refused: ``check.opens`` if the child says no, dies, or does not answer in time.
     """
-    others = {name: data for name, data in sorted((files or {}).items()) if name.startswith(("code/", "state/"))}
+    others = {name: data for name, data in sorted((files or {}).items()) if name.startswith(_TRIED)}
     lengths = {name: len(data) for name, data in others.items()}
     sizes: dict[str, Any] = {"model": len(model), "golden": len(golden), "files": lengths}
     message = b"".join([canonical(sizes), b"\n", model, golden, *others.values()])
@@ -174,15 +208,52 @@ def open_bundle(blobs: Blobs, bundle: str, *, tried: bool = True) -> OpenBundle:
     Raises:
         Refused: ``check.altered`` or ``check.opens``.
     """
+    manifest, files = _verified(blobs, bundle)
+    if tried:
+        try_in_child(files["model.json"], files["golden.json"], files=_without_plan(files))
+    return OpenBundle(digest=bundle, scorer=_loaded(files), manifest=manifest, files=files)
+
+
+def open_served(blobs: Blobs, bundle: str) -> Served:
+    """Verify, try and load what answers requests: the compiled form where there is one, else the model itself.
+
+    The compiled form needs neither numpy nor the library that fitted the model. Where the library that executes it is
+    not installed, the model itself answers, and ``runtime`` says so.
+
+    Raises:
+        Refused: ``check.altered`` or ``check.opens``.
+    """
+    _, files = _verified(blobs, bundle)
+    runtime, reason = runtime_of(files)
+    if runtime == "compiled":
+        try:
+            require_library(files)
+        except MissingExtra as error:
+            runtime, reason = "fallback", f"{reason}; not here: {error.message}"
+        else:
+            try_in_child(
+                files["model.json"], files["golden.json"], files={n: files[n] for n in (PLAN, TREES) if n in files}
+            )
+            return Served(bundle, open_compiled(files), runtime, reason)
+    try_in_child(files["model.json"], files["golden.json"], files=_without_plan(files))
+    return Served(bundle, _loaded(files), runtime, reason)
+
+
+def _verified(blobs: Blobs, bundle: str) -> tuple[dict[str, Any], dict[str, bytes]]:
     manifest = seal.read_manifest(blobs, bundle)
     files = {name: seal.read_file(blobs, manifest, name) for name in manifest["files"]}
     for needed in ("model.json", "golden.json", "recipe.json", "reference.json", "evaluation.json", "lineage.json"):
         if needed not in files:
             raise Refused("check.opens", f"the bundle has no file {needed}", found=", ".join(sorted(files)))
-    if tried:
-        try_in_child(files["model.json"], files["golden.json"], files=files)
+    return manifest, files
+
+
+def _without_plan(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    return {name: data for name, data in files.items() if name not in (PLAN, TREES)}
+
+
+def _loaded(files: Mapping[str, bytes]) -> Scorer:
     try:
-        scorer = load_scorer(json.loads(files["model.json"]), files)
+        return load_scorer(json.loads(files["model.json"]), files)
     except (ValueError, KeyError, TypeError) as error:
         raise Refused("check.opens", f"the model does not load: {error}") from error
-    return OpenBundle(digest=bundle, scorer=scorer, manifest=manifest, files=files)

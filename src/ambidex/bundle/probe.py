@@ -12,8 +12,10 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from ambidex.bundle.open import load_scorer, replay
+from ambidex.bundle.compiled import PLAN, open_compiled
+from ambidex.bundle.open import TOLERANCE, load_scorer, replay
 from ambidex.errors import AmbidexError
+from ambidex.ports import Scorer
 
 __all__ = ["main"]
 
@@ -37,8 +39,14 @@ def main() -> None:
 
 def _try(model: bytes, golden: bytes, files: Mapping[str, bytes]) -> dict[str, Any]:
     try:
-        scorer = load_scorer(json.loads(model), files or None)
         rows = json.loads(golden)
+        if PLAN in files:  # the compiled form is what is tried, to the tolerance that it was proven to
+            scorer: Scorer = open_compiled({**files, "model.json": model})
+            rows["tolerance"] = max(
+                float(rows.get("tolerance", TOLERANCE)), float(json.loads(files[PLAN])["plan"]["tolerance"])
+            )
+        else:
+            scorer = load_scorer(json.loads(model), files or None)
         differs, largest = replay(scorer, rows)
     except AmbidexError as error:
         return {"ok": False, "why": error.message}

@@ -48,6 +48,7 @@ class CodeScorer:
 
     def __init__(self, schema: Schema, predictor: Any) -> None:
         self.schema = schema
+        self.predictor = predictor
         self._predict = predictor.predict
         self._columns = getattr(predictor, "predict_columns", None)
         self._names = schema.names
