@@ -151,6 +151,22 @@ def test_categories_alone_are_never_types():
     assert answer.extra["verdict"] == "tiers" and len(answer.extra["segments"]) == 2
 
 
+@pytest.mark.parametrize("true", [1, 2, 3])
+def test_the_number_of_latent_classes_is_the_one_of_least_bic(true):
+    rng = np.random.default_rng(true)
+    kind = rng.integers(true, size=500)
+    often = np.array([[0.9, 0.9, 0.1, 0.1, 0.9, 0.1], [0.1, 0.1, 0.9, 0.9, 0.9, 0.1], [0.1, 0.9, 0.9, 0.1, 0.1, 0.9]])
+    columns = {f"q{i}": np.where(rng.random(500) < often[kind, i], "yes", "no") for i in range(6)}
+    answer = segments(pa.table(columns), approach="classes")
+    rows = answer.tables["How many, latent classes"]
+    assert [r["groups"] for r in rows if r["index would choose"]] == [str(true)]
+    assert board(answer, "classes")["k"] == max(true, 2)
+    assert ("one-class" in codes(answer)) == (true == 1) and (answer.extra["verdict"] == "none") == (true == 1)
+    assert (
+        board(segments(pa.table(columns), approach="classes", k=4), "classes")["k"] == 4
+    )  # what is asked for is drawn
+
+
 def test_mixed_columns_and_every_approach():
     x, truth = simulated("blobs", 4, n=200)
     table = table_of(x).append_column("plan", pa.array(np.where(truth == 0, "gold", "basic")))

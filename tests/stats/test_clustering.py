@@ -9,7 +9,6 @@ from ambidex.stats.clustering import (
     gap,
     gower,
     kmeans,
-    latent_classes,
     medoids,
     mixture,
     mixture_figures,
@@ -18,6 +17,7 @@ from ambidex.stats.clustering import (
     silhouette,
     stability,
 )
+from ambidex.stats.latent import latent_classes
 from oracle_rows import check
 
 CELLS = (

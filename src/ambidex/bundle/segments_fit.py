@@ -15,7 +15,7 @@ from ambidex.data.table import Table
 from ambidex.errors import DataError
 from ambidex.records import Column, Recipe, Schema
 
-__all__ = ["APPROACHES", "fit_groups", "fit_segments", "inputs_of", "scaled"]
+__all__ = ["APPROACHES", "class_codes", "fit_groups", "fit_segments", "inputs_of", "scaled"]
 
 Floats = npt.NDArray[np.float64]
 Columns = Mapping[str, npt.NDArray[Any]]
@@ -285,12 +285,17 @@ def _medoids(x: Floats, inputs: Sequence[Mapping[str, Any]], k: int, seed: int) 
     }  # fmt: skip
 
 
-def _classes(x: Floats, inputs: Sequence[Mapping[str, Any]], k: int, seed: int) -> dict[str, Any]:
-    from ambidex.stats.clustering import latent_classes
-
+def class_codes(x: Floats, inputs: Sequence[Mapping[str, Any]]) -> tuple[npt.NDArray[np.int64], list[int]]:
+    """Codes of ``scaled`` labels, missing and rare ones as a level of their own; and the levels of each column."""
     codes = x.astype(np.int64)
     sizes = [len(g["levels"]) for g in inputs]
-    codes = np.where(codes < 0, np.array(sizes)[None], codes)  # missing and rare: a level of their own
+    return np.where(codes < 0, np.array(sizes)[None], codes), sizes
+
+
+def _classes(x: Floats, inputs: Sequence[Mapping[str, Any]], k: int, seed: int) -> dict[str, Any]:
+    from ambidex.stats.latent import latent_classes
+
+    codes, sizes = class_codes(x, inputs)
     fit = latent_classes(codes, k, seed=seed)
 
     def logs_of(table: Floats, size: int) -> list[float]:

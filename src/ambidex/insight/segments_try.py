@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ambidex.bundle.segments import SegmentScorer
-from ambidex.bundle.segments_fit import fit_groups, inputs_of, scaled
+from ambidex.bundle.segments_fit import class_codes, fit_groups, inputs_of, scaled
 from ambidex.insight.segments_rows import Columns, Rows, jittered, sample, taken
 from ambidex.stats import clustering
 from ambidex.stats.claim import Claim, Verdict, decide
 from ambidex.stats.estimate import Estimate
+from ambidex.stats.latent import latent_classes
 from ambidex.stats.rules import tree_accuracy
 
 __all__ = ["LABELS", "MOST_K", "Tried", "try_approach"]
@@ -129,6 +130,8 @@ def try_approach(rows: Rows, approach: str, *, k: int | None, scale: str, seed: 
     chosen = k if k is not None else min(DEFAULT_K.get(approach, 3), max(2, rows.count - 1))
     if approach in SEARCHES and rows.numbers and rows.count >= LEAST:
         chosen, counts, apart, valley = _search(rows, approach, k, scale, seed)
+    elif approach == "classes" and k is None:
+        chosen, counts = _classes(rows, chosen, seed)
     model = fit_groups(rows.columns, approach=approach, k=chosen, seed=seed, scale=scale)
     scorer = SegmentScorer(model)
     labels = scorer.score_columns(rows.columns, rows.count).astype(np.int64)
@@ -151,6 +154,30 @@ def _figures(model: dict[str, Any], x: Floats, labels: Ints, seed: int) -> dict[
     if rule["kind"] == "mixture":
         return clustering.mixture_figures(x, rule["means"], rule["precisions"], rule["constants"])
     return {}
+
+
+def _classes(rows: Rows, otherwise: int, seed: int) -> tuple[int, list[dict[str, Any]]]:
+    """How many latent classes: the least BIC among numbers that the cells can tell apart.
+
+    One class says that the columns are independent; then nothing is there to divide, and ``otherwise`` is drawn.
+    """
+    labels = {n: v for n, v in rows.columns.items() if v.dtype.kind == "O"}
+    if not labels:
+        return otherwise, []
+    inputs = inputs_of(labels)
+    some = sample(rows.count, COUNTED, seed)
+    codes, _ = class_codes(scaled(taken(labels, some), inputs), inputs)
+    each = [int(codes[:, j].max()) for j in range(codes.shape[1])]
+    cells = len(np.unique(codes, axis=0))
+    bic = {}
+    for many in range(1, MOST_K + 1):
+        if many > 1 and many - 1 + many * sum(each) >= cells:
+            break
+        fit = latent_classes(codes, many, seed=seed, starts=4, rounds=300, tolerance=1e-7)
+        bic[many] = fit.bic
+    says = min(bic, key=lambda m: bic[m])
+    table = [{"k": m, "bic": round(v, 1), "chosen_by_index": m == says} for m, v in bic.items()]
+    return (says if says > 1 else otherwise), table
 
 
 def _search(

@@ -360,6 +360,10 @@ def cautions(story: Story) -> list[tuple[str, str]]:
         out.append(("not-types", "the segments are not separated: tiers, not types"))
     if story.verdict == "none" and story.listed:
         out.append(("not-types", "the segments are not separated, and no ladder runs through the columns"))
+    for t in story.tries:
+        if t.approach == "classes" and any(c["k"] == 1 and c.get("chosen_by_index") for c in t.counts):
+            text = "latent classes: by BIC one class tells the categories as well as several do"
+            out.append(("one-class", f"{text}; the {t.k} drawn are a cut"))
     for s in story.listed:
         if s["share"] < 0.05:
             out.append(("small-segment", f"{s['name']} holds {count(s['size'])} {story.noun}s, {share(s['share'])}"))

@@ -1,4 +1,4 @@
-"""Groups of rows: k-means, Gaussian mixtures, medoids, latent classes; how many, and whether they come again.
+"""Groups of rows: k-means, Gaussian mixtures, medoids; how many, and whether they come again.
 
 Nothing here says that groups exist. Gap and BIC name a number of groups for a gradient or a skewed column as
 readily (measured: 3 on a gradient, 3 to 5 on skewed columns); whether groups are separated is for the dip.
@@ -25,7 +25,6 @@ __all__ = [
     "gap",
     "gower",
     "kmeans",
-    "latent_classes",
     "medoids",
     "mixture",
     "mixture_figures",
@@ -484,73 +483,3 @@ def medoids(distances: Floats, k: int, *, seed: int, starts: int = 5, rounds: in
     labels = distances[:, best].argmin(axis=1)
     order = np.argsort(-np.bincount(labels, minlength=k), kind="stable")
     return best[order], np.argsort(order)[labels].astype(np.int64)
-
-
-@dataclass(frozen=True)
-class LatentClasses:
-    """Latent classes of categories, independent within a class.
-
-    Attributes:
-        shares: Shape (k,), the largest first.
-        tables: For each column the chance of each code by class, shape (k, codes).
-        log_likelihood: In nats.
-        g2: Likelihood-ratio chi-square against the saturated table, over the cells that occur.
-        bic: -2·log-likelihood + parameters·ln n.
-        labels: Most likely class of each row, shape (n,).
-    """
-
-    shares: Floats
-    tables: tuple[Floats, ...]
-    log_likelihood: float
-    g2: float
-    bic: float
-    labels: Ints
-
-
-def latent_classes(codes: Ints, k: int, *, seed: int, starts: int = 20, rounds: int = 2000) -> LatentClasses:
-    """Latent class analysis by EM, the best of ``starts`` random beginnings.
-
-    Source: Goodman (1974), Biometrika 61, 215-231.
-
-    Args:
-        codes: Categories as codes from 0, shape (n, columns).
-        k: Classes.
-        seed: Of the beginnings.
-    """
-    cells, back, counts = np.unique(codes, axis=0, return_inverse=True, return_counts=True)
-    n, sizes = len(codes), [int(codes[:, j].max()) + 1 for j in range(codes.shape[1])]
-    rng = np.random.default_rng(seed)
-    best: tuple[float, Floats, list[Floats], Floats] | None = None
-    weights = counts.astype(np.float64)
-    for _ in range(starts):
-        resp = rng.dirichlet(np.ones(k), size=len(cells))
-        last = -math.inf
-        for _ in range(rounds):
-            mass = resp * weights[:, None]
-            shares = mass.sum(axis=0) / n
-            tables = []
-            log_p = np.log(np.maximum(shares, 1e-300))[None].repeat(len(cells), axis=0)
-            for j, size in enumerate(sizes):
-                table = np.zeros((k, size))
-                np.add.at(table.T, cells[:, j], mass)
-                table = np.maximum(table / np.maximum(table.sum(axis=1, keepdims=True), 1e-300), 1e-12)
-                tables.append(table)
-                log_p += np.log(table[:, cells[:, j]]).T
-            top = log_p.max(axis=1, keepdims=True)
-            each = top[:, 0] + np.log(np.exp(log_p - top).sum(axis=1))
-            total = float((weights * each).sum())
-            resp = np.exp(log_p - each[:, None])
-            if total - last < 1e-10 * abs(total):
-                break
-            last = total
-        if best is None or total > best[0] + 1e-9:
-            best = (total, shares, tables, resp)
-    assert best is not None
-    likelihood, shares, tables, resp = best
-    order = np.argsort(-shares, kind="stable")
-    g2 = 2 * (float((weights * np.log(weights / n)).sum()) - likelihood)
-    free = k - 1 + k * sum(s - 1 for s in sizes)
-    return LatentClasses(
-        shares=shares[order], tables=tuple(t[order] for t in tables), log_likelihood=likelihood, g2=g2,
-        bic=-2 * likelihood + free * math.log(n), labels=resp[:, order].argmax(axis=1)[back.ravel()].astype(np.int64),
-    )  # fmt: skip
