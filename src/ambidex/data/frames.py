@@ -35,10 +35,12 @@ import msgspec
 __all__ = [
     "HEAD",
     "LIMIT",
+    "REQUEST_HEAD",
     "Frame",
     "FrameWriter",
     "RequestFrame",
     "Stream",
+    "is_torn",
     "log_files",
     "next_id",
     "read_frames",
@@ -54,7 +56,8 @@ REQUEST = 1
 LISTED = 1
 """Flag: a row's score is a list, one number a class, however many there are."""
 PIECE = 1 << 20
-_REQUEST = struct.Struct("<BBHIIIQ27s")
+REQUEST_HEAD = struct.Struct("<BBHIIIQ27s")
+"""1, flags, bytes of the head, rows, scores a row, µs, time, first id."""
 _decode = msgspec.json.decode
 
 
@@ -136,7 +139,7 @@ class Stream:
         """
         head = self.head
         width = len(scores) // (8 * count) if count else 0
-        start = _REQUEST.pack(REQUEST, self.listed, len(head), count, width, min(us, 0xFFFFFFFF), at_us, first)
+        start = REQUEST_HEAD.pack(REQUEST, self.listed, len(head), count, width, min(us, 0xFFFFFFFF), at_us, first)
         payload = b"".join((start, head, scores, body))
         return b"%b%b%b" % (len(payload).to_bytes(4, "little"), zlib.crc32(payload).to_bytes(4, "little"), payload)
 
@@ -171,10 +174,10 @@ class RequestFrame:
             ValueError: It is shorter than it says.
         """
         try:
-            _, flags, size, count, width, us, at_us, first = _REQUEST.unpack_from(payload)
+            _, flags, size, count, width, us, at_us, first = REQUEST_HEAD.unpack_from(payload)
         except struct.error as error:
             raise ValueError("no request frame") from error
-        at = _REQUEST.size + size
+        at = REQUEST_HEAD.size + size
         end = at + 8 * count * width
         if end > len(payload):
             raise ValueError("no request frame")
@@ -189,7 +192,7 @@ class RequestFrame:
             scores = numbers.tolist()
         else:
             scores = [numbers[i : i + width].tolist() for i in range(0, count * width, width)]
-        head = _head(payload[_REQUEST.size : at])
+        head = _head(payload[REQUEST_HEAD.size : at])
         return RequestFrame(at_us, first.decode("ascii", "replace"), count, us, head, scores, payload[end:])
 
     def ids(self) -> list[str]:
@@ -406,6 +409,12 @@ def rows_of_payload(payload: bytes) -> list[dict[str, Any]] | None:
 def log_files(folder: Path, model: str) -> list[Path]:
     """The files of frames of a model, oldest name first. ``folder`` is the workspace's ``.ambidex/log``."""
     return sorted((folder / model).glob("*.frames"))
+
+
+def is_torn(tail: bytes) -> bool:
+    """Whether what follows the last whole frame is the beginning of one, and not a frame that was altered."""
+    length = int.from_bytes(tail[:4], "little")
+    return len(tail) < HEAD or (0 < length <= LIMIT and len(tail) < HEAD + length)
 
 
 def _whole(path: Path) -> int:

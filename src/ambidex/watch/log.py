@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ambidex.data.frames import log_files, read_frames
+from ambidex.data.log import Cursor, open_log
 
 __all__ = ["Arrivals", "Due", "due_labels", "label_text", "read_before", "read_log"]
 
 Payload = Mapping[str, Any]
-Cursor = dict[str, list[int]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,10 +21,11 @@ class Due:
 
     id: str
     version: int
-    p: float
+    p: float | list[float]
     label: str
     at: str
     predicted_at: str
+    row: Payload = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -36,17 +36,19 @@ class Arrivals:
         frames: New predictions.
         labels: Labels that are due.
         waiting: How many more labels wait for their horizon.
+        looks: The predictions counted already, oldest first; ``frames`` is empty then.
     """
 
     frames: list[Payload] = field(default_factory=list)
     labels: list[Due] = field(default_factory=list)
     waiting: int = 0
+    looks: list[Any] = field(default_factory=list)
 
 
 def read_log(
     folder: Path, model: str, cursor: Mapping[str, list[int]] | None = None
 ) -> tuple[list[dict[str, Any]], Cursor]:
-    """The frames of a model after a cursor, files in the order of their names.
+    """The rows and labels of a model after a cursor, sealed or not; for millions see ``data.log.log_view``.
 
     Args:
         folder: The workspace's log folder.
@@ -54,25 +56,23 @@ def read_log(
         cursor: As returned by the pass before; None: everything.
 
     Returns:
-        The frames, and the new cursor: by file name, bytes and frames read so far.
+        The rows, and the new cursor: by file of frames, bytes and rows read so far.
     """
     frames: list[dict[str, Any]] = []
-    new: Cursor = {name: list(place) for name, place in (cursor or {}).items()}
-    for path in log_files(folder, model):
-        offset, count = new.get(path.name, [0, 0])
-        found, end = read_frames(path, offset)
-        new[path.name] = [end, count + len(found)]
-        frames += found
-    return frames, new
+    new: Cursor = dict(cursor or {})
+    with open_log(folder, model) as log:
+        for rows, after in log.pages(cursor):
+            frames += rows
+            new = after
+        return frames, log.end(new)
 
 
-def read_before(folder: Path, model: str, cursor: Mapping[str, list[int]]) -> list[dict[str, Any]]:
-    """The frames up to a cursor."""
-    frames: list[dict[str, Any]] = []
-    for path in log_files(folder, model):
-        if path.name in cursor:
-            frames += read_frames(path)[0][: cursor[path.name][1]]
-    return frames
+def read_before(
+    folder: Path, model: str, cursor: Mapping[str, list[int]], ids: Collection[str]
+) -> list[dict[str, Any]]:  # fmt: skip
+    """The rows and labels of some ids up to a cursor, wherever they lie."""
+    with open_log(folder, model) as log:
+        return log.find(ids, before=cursor)
 
 
 def label_text(label: Any) -> str:
@@ -130,13 +130,18 @@ def due_labels(
             Due(
                 id=identity,
                 version=int(prediction["version"]),
-                p=float(prediction["p"]),
+                p=_output(prediction["p"]),
                 label=label_text(frame.get("label")),
                 at=str(frame.get("at", "")),
                 predicted_at=str(prediction.get("at", "")),
+                row=prediction.get("row") or {},
             )
         )
     return due, waiting, repeated
+
+
+def _output(p: Any) -> float | list[float]:
+    return [float(v) for v in p] if isinstance(p, list | tuple) else float(p)
 
 
 def _mature(prediction: Payload, horizon_s: float | None, now: datetime) -> bool:

@@ -188,10 +188,8 @@ def _arrivals(
     counted: set[str] = set()
     asked = {str(f.get("id")) for f in new_labels} | set(document["pending"])
     if asked:
-        for frame in read_before(place.log_folder, model, document["cursor"]):
+        for frame in read_before(place.log_folder, model, document["cursor"], asked):
             identity = str(frame.get("id"))
-            if identity not in asked:
-                continue
             if frame.get("kind") != "label":
                 predictions[identity] = frame
             elif identity not in document["pending"]:
