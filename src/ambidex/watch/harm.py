@@ -23,10 +23,11 @@ _LOW = np.arange(BINS + 1) / BINS  # losses rounded down: the evidence for harm 
 _HIGH = np.minimum(1.0, (np.arange(BINS + 1) + 1) / BINS)  # and up, for the evidence against it
 
 
-def loss_of(schema: Schema, loss: Mapping[str, Any], p: float, label: str) -> float | None:
+def loss_of(schema: Schema, loss: Mapping[str, Any], p: Any, label: str) -> float | None:
     """Loss in [0, 1] of one prediction; None if the label is no class or number.
 
-    Yes/no: (y - p)². Numbers: the squared error as a share of the training target's variance, at most 1.
+    Yes/no: (y - p)². Several classes: half the squared distance of the probabilities from the truth, Brier's score.
+    Numbers: the squared error as a share of the training target's variance, at most 1.
 
     >>> s = Schema(columns=(), target="y", task="binary", classes=("no", "yes"))
     >>> loss_of(s, {}, 0.8, "yes") < 0.05, loss_of(s, {}, 0.8, "maybe")
@@ -36,10 +37,15 @@ def loss_of(schema: Schema, loss: Mapping[str, Any], p: float, label: str) -> fl
         if label not in schema.classes:
             return None
         return float((p - schema.classes.index(label)) ** 2)
+    if schema.task == "multiclass":
+        if label not in schema.classes or not isinstance(p, list | tuple) or len(p) != len(schema.classes):
+            return None
+        truth = schema.classes.index(label)
+        return float(min(1.0, sum((q - (k == truth)) ** 2 for k, q in enumerate(p)) / 2))
     spread = loss.get("spread")
     try:
         error = float(label) - p
-    except ValueError:
+    except (ValueError, TypeError):
         return None
     if not spread or not math.isfinite(error):
         return None
@@ -52,6 +58,8 @@ def loss_limit(loss: Mapping[str, Any], tolerance: float, *, task: str) -> tuple
     None where no loss can be judged: no reference, numbers without their spread, or a limit that no mean passes.
     """
     n, mean, sd = loss.get("n") or 0, loss.get("mean"), loss.get("sd")
+    if task not in ("binary", "multiclass", "regression"):
+        return None
     if n < 2 or mean is None or sd is None or (task == "regression" and not loss.get("spread")):
         return None
     upper = min(1.0, mean + laws.normal_quantile(0.975) * sd / math.sqrt(n))

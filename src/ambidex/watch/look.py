@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ambidex.bundle.columns import missing_columns
-from ambidex.bundle.reference import count
+from ambidex.bundle.reference import cells_of, count
+from ambidex.bundle.reference_rows import SAMPLE
 from ambidex.data.table import Table
 from ambidex.errors import DataError, did_you_mean
 from ambidex.records import Column, Schema
+from ambidex.watch.log import moment
 
-__all__ = ["ColumnLook", "Look", "look_at_rows", "look_at_table"]
+__all__ = ["SCORE_BINS", "ColumnLook", "Look", "binned", "look_at_rows", "look_at_table", "looks_of"]
+
+SCORE_BINS = 500
+YEAR_S = 365.0 * 86_400
 
 Ints = NDArray[np.int64]
 
@@ -35,6 +40,7 @@ class ColumnLook:
         fractions: Values of a whole-number column that are not whole.
         new: Up to three levels never seen in training, most frequent first.
         only: The value that all rows of a number column share, if they do.
+        absent: Rows that do not have the column at all (of the missing ones).
     """
 
     counts: Ints
@@ -46,6 +52,7 @@ class ColumnLook:
     fractions: int = 0
     new: tuple[str, ...] = ()
     only: float | None = None
+    absent: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,11 +63,22 @@ class Look:
         rows: Rows in it.
         columns: By name, in the schema's order.
         score: The model's outputs per slot of the score's reference; None if there are none.
+        score_bins: Outputs of a yes/no model in ``SCORE_BINS`` equal bins of [0, 1], shape (SCORE_BINS,); None for
+            others.
+        failed: Rows without a finite output.
+        cells: Which cells up to ``SAMPLE`` of the rows fell in, shape (rows, columns); None where nobody asked.
+        began: When the first row came; empty if unknown.
+        ended: When the last one came.
     """
 
     rows: int
     columns: Mapping[str, ColumnLook]
     score: Ints | None = None
+    score_bins: Ints | None = None
+    failed: int = 0
+    cells: NDArray[np.uint8] | None = None
+    began: str = ""
+    ended: str = ""
 
 
 def look_at_table(reference: Mapping[str, Any], schema: Schema, table: Table) -> Look:
@@ -94,25 +112,101 @@ def look_at_table(reference: Mapping[str, Any], schema: Schema, table: Table) ->
 
 
 def look_at_rows(
-    reference: Mapping[str, Any], schema: Schema, rows: Sequence[Mapping[str, Any]], scores: Sequence[float | None]
+    reference: Mapping[str, Any],
+    schema: Schema,
+    rows: Sequence[Mapping[str, Any]],
+    scores: Sequence[Any],
+    *,
+    began: str = "",
+    ended: str = "",
 ) -> Look:
     """Logged rows (column -> float, int, str or None) and their outputs against the reference."""
     columns = {}
-    for column in schema.columns:
-        entry = reference["columns"][column.name]
-        cells = [row.get(column.name) for row in rows]
+    cells = np.empty((min(len(rows), SAMPLE), len(schema.columns)), dtype=np.uint8)
+    chosen = np.linspace(0, max(0, len(rows) - 1), len(cells)).astype(np.int64)
+    for j, column in enumerate(schema.columns):
+        entry, name = reference["columns"][column.name], column.name
+        given = [row.get(name) for row in rows]
+        absent = sum(name not in row for row, v in zip(rows, given, strict=True) if v is None)
         if column.type == "category":
-            texts = [None if v is None else v if isinstance(v, str) else _spelled(v) for v in cells]
-            columns[column.name] = _category(entry, texts)
+            texts = [None if v is None else v if isinstance(v, str) else _spelled(v) for v in given]
+            look = _category(entry, texts)
+            cells[:, j] = cells_of(entry, [texts[i] for i in chosen])
         else:
-            odd = [v for v in cells if v is not None and not isinstance(v, int | float)]
-            numbers = np.array([_float(v) for v in cells], dtype=np.float64)
-            columns[column.name] = _number(entry, column, numbers, len(odd), str(odd[0]) if odd else None)
-    score = None
-    if reference.get("score"):
-        outputs = np.array([np.nan if p is None else p for p in scores], dtype=np.float64)
-        score = count(reference["score"], outputs)
-    return Look(rows=len(rows), columns=columns, score=score)
+            odd = [v for v in given if v is not None and not isinstance(v, int | float)]
+            numbers = np.array([_float(v) for v in given], dtype=np.float64)
+            look = _number(entry, column, numbers, len(odd), str(odd[0])[:40] if odd else None)
+            cells[:, j] = cells_of(entry, numbers[chosen])
+        columns[name] = replace(look, absent=absent) if absent else look
+    score, bins, failed = _scores(reference, schema, scores)
+    return Look(
+        rows=len(rows), columns=columns, score=score, score_bins=bins, failed=failed, cells=cells, began=began,
+        ended=ended,
+    )  # fmt: skip
+
+
+def looks_of(
+    reference: Mapping[str, Any], schema: Schema, frames: Sequence[Mapping[str, Any]], *, looks_a_year: float
+) -> list[Look]:
+    """Logged predictions as looks, oldest first.
+
+    What came since the last pass is one look, unless that is longer than two ordinary ones: then a pass that was
+    missed, or a log that was never watched, is taken apart into looks of the ordinary length, so that evidence does
+    not depend on who called when.
+    """
+    if not frames:
+        return []
+    ordered = sorted(frames, key=lambda f: (str(f.get("at", "")), str(f.get("id", ""))))
+    length = YEAR_S / looks_a_year
+    times = [moment(str(f.get("at", ""))) for f in ordered]
+    known = [t.timestamp() for t in times if t is not None]
+    groups: dict[int, list[Mapping[str, Any]]] = {}
+    if len(known) == len(ordered) and known[-1] - known[0] > 2 * length:
+        for frame, at in zip(ordered, known, strict=True):
+            groups.setdefault(int(at // length), []).append(frame)
+    else:
+        groups[0] = list(ordered)
+    looks = []
+    for at in sorted(groups):
+        part = groups[at]
+        began, ended = str(part[0].get("at", "")), str(part[-1].get("at", ""))
+        rows, outputs = [f.get("row") or {} for f in part], [f.get("p") for f in part]
+        looks.append(look_at_rows(reference, schema, rows, outputs, began=began, ended=ended))
+    return looks
+
+
+def _scores(
+    reference: Mapping[str, Any], schema: Schema, scores: Sequence[Any]
+) -> tuple[Ints | None, Ints | None, int]:
+    """Outputs per slot of the score's reference, in bins, and how many are no number."""
+    if schema.task == "multiclass":
+        known = [_finite_list(p, len(schema.classes)) for p in scores]
+        names = [None if p is None else schema.classes[int(np.argmax(p))] for p in known]
+        entry = reference.get("score")
+        return (count(entry, names) if entry else None), None, sum(p is None for p in known)
+    outputs = np.array([_float(p) for p in scores], dtype=np.float64)
+    outputs = np.where(np.isfinite(outputs), outputs, np.nan)
+    entry = reference.get("score")
+    score = count(entry, outputs) if entry else None
+    return score, binned(outputs) if schema.task == "binary" else None, int(np.isnan(outputs).sum())
+
+
+def binned(outputs: NDArray[np.float64]) -> Ints:
+    """Probabilities in equal bins of [0, 1]; NaN is left out. Shape (SCORE_BINS,).
+
+    >>> int(binned(np.array([0.0, 1.0, np.nan])).sum())
+    2
+    """
+    there = outputs[np.isfinite(outputs)]
+    place = np.floor(np.clip(there, 0.0, 1.0) * SCORE_BINS).astype(np.int64).clip(0, SCORE_BINS - 1)
+    return np.bincount(place, minlength=SCORE_BINS).astype(np.int64)
+
+
+def _finite_list(p: Any, size: int) -> list[float] | None:
+    if not isinstance(p, list | tuple) or len(p) != size:
+        return None
+    values = [_float(v) for v in p]
+    return values if np.isfinite(values).all() else None
 
 
 def _float(value: Any) -> float:
