@@ -187,7 +187,8 @@ def test_a_model_that_fails_fails_its_request_only(server: Server) -> None:
     assert (status, said["code"]) == (500, "http.model") and said["incident"]
     status, said = server.post("/predict/churn@11", {"rows": [{**ROW, "n": 1}, {**ROW, "n": 50}]})
     assert (status, said["code"]) == (500, "http.model") and "row 1" in said["detail"]
-    assert len(server.frames()) == logged
+    failed = server.frames()[logged:]  # a roll-out is judged by the log: failures are in it, with no score
+    assert [(f["version"], f["p"], f["error"]) for f in failed] == [(n, None, "http.model") for n in (12, 11, 11)]
     assert server.post("/predict/churn@11", VALID)[0] == 200
     assert said["incident"] in {e["incident"] for e in server.told("model.failed", 2)}
 
@@ -201,10 +202,11 @@ def test_health(server: Server) -> None:
 
 def test_feedback(server: Server) -> None:
     identity = server.post("/predict/churn", VALID)[1]["ids"][0]
-    labels = [{"id": identity, "label": "1"}, {"id": "other", "label": 0}]
-    assert server.post("/feedback/churn", {"labels": labels}) == (200, {"model": "churn", "accepted": 2})
+    labels = [{"id": identity, "label": "1"}, {"id": "no-such-id", "label": 0}, {"id": "run-1", "label": 0}]
+    said = {"model": "churn", "accepted": 2, "unknown": ["no-such-id"], "unknown_count": 1}
+    assert server.post("/feedback/churn", {"labels": labels}) == (200, said)
     kept = [f for f in server.frames() if f.get("kind") == "label"][-2:]
-    assert [(f["id"], f["label"], f["model"]) for f in kept] == [(identity, "1", "churn"), ("other", "0", "churn")]
+    assert [(f["id"], f["label"], f["model"]) for f in kept] == [(identity, "1", "churn"), ("run-1", "0", "churn")]
     for body, status in (
         ({"labels": [{"id": identity, "label": {"a": 1}}]}, 422),
         ({"labels": [{"id": identity, "label": "maybe"}]}, 422),

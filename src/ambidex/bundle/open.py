@@ -107,12 +107,14 @@ class Served:
         scorer: The compiled form, or the model.
         runtime: ``compiled`` or ``fallback``.
         reason: Why.
+        slow: Whether a prediction takes longer than the event loop of a server may wait.
     """
 
     digest: str
     scorer: Scorer
     runtime: str
     reason: str
+    slow: bool = False
 
     @property
     def schema(self) -> Schema:
@@ -236,7 +238,8 @@ def open_served(blobs: Blobs, bundle: str) -> Served:
             )
             return Served(bundle, open_compiled(files), runtime, reason)
     try_in_child(files["model.json"], files["golden.json"], files=_without_plan(files))
-    return Served(bundle, _loaded(files), runtime, reason)
+    slow = json.loads(files["model.json"])["format"] in _WITH_FILES
+    return Served(bundle, _loaded(files), runtime, reason, slow)
 
 
 def _verified(blobs: Blobs, bundle: str) -> tuple[dict[str, Any], dict[str, bytes]]:

@@ -103,6 +103,7 @@ class RowDecoder:
         body: Any = msgspec.defstruct(
             "Body", [("rows", Annotated[list[row], Meta(max_length=limit)])], forbid_unknown_fields=True
         )
+        self._record = row
         self._body = msgspec.json.Decoder(body)
         self._row = msgspec.json.Decoder(row)
         self._inputs_of = _getter([labels[n] for n in self._names])
@@ -130,6 +131,31 @@ class RowDecoder:
             said = str(first)
             bare = said.startswith("Object ") and " - at " not in said and "`rows`" not in str(error)
             raise self._first_fault(body, error if bare else first, bare) from None
+
+    @property
+    def fast(self) -> bool:
+        """Whether there is a C decoder for this schema."""
+        return self._fast
+
+    def records(self, body: bytes) -> list[Any]:
+        """Rows of a request as records whose attributes ``c0``, ``c1``, … are the columns in the schema's order.
+
+        Raises:
+            One of ``NOT_DECODED``: the body does not fit; ``decode`` says what is wrong with it, or takes it.
+        """
+        try:
+            rows: list[Any] = self._body.decode(body).rows
+        except NOT_DECODED:
+            return [self._row.decode(body)]
+        return rows
+
+    def as_records(self, rows: Rows) -> list[Any]:
+        """Decoded rows as such records."""
+        labels = [f"c{i}" for i in range(len(self._names))]
+        return [
+            self._record(**{label: row[name] for label, name in zip(labels, self._names, strict=True)})
+            for row in rows.inputs
+        ]
 
     def _plain(self, rows: list[Any]) -> Rows:
         names, inputs_of = self._names, self._inputs_of

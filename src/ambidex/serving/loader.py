@@ -16,10 +16,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
+from ambidex.access import Tokens
 from ambidex.errors import AmbidexError, DataError, NotFound, Refused, did_you_mean, nearest
 from ambidex.ports import Scorer
 from ambidex.records import NAME, POINTERS, Schema
 from ambidex.serving.decode import RowDecoder
+from ambidex.serving.hot import Way
 from ambidex.serving.log import Report
 
 __all__ = ["POLL_S", "Models", "OpenedVersion", "Registry", "Served"]
@@ -54,6 +56,9 @@ class Registry(Protocol):
     def resolve(self) -> Mapping[str, Mapping[str, int | None]]:
         """Each model's pointers as they stand now: ``{"churn": {"live": 3, "staging": None, ...}}``."""
 
+    def tokens(self, before: Tokens) -> Tokens:
+        """The tokens that exist by now."""
+
     def open_version(self, model: str, number: int) -> OpenedVersion:
         """Verify, try in a child, load; slow. Raises ``Refused`` or ``NotFound``."""
 
@@ -68,6 +73,7 @@ class Served:
     schema: Schema
     scorer: Scorer
     decoder: RowDecoder
+    way: Way
 
     @property
     def ref(self) -> str:
@@ -168,6 +174,12 @@ class Models:
             do=f"POST to the model {near[0]}" if near else None,
         )  # fmt: skip
 
+    def versions(self, model: str) -> list[int]:
+        """Versions of a model that a pointer names, or that is live here."""
+        pointed = {n for n in self._pointers.get(model, {}).values() if n is not None}
+        live = self._live.get(model)
+        return sorted(pointed | ({live.number} if live is not None else set()))
+
     def find(self, model: str, ref: str, done: Done) -> None:
         """The version that a number or pointer names; ``done`` is called on the loop, perhaps much later.
 
@@ -225,7 +237,9 @@ class Models:
         try:
             opened = self._registry.open_version(model, number)
             schema = opened.schema
-            return Served(model, number, opened.digest, schema, opened.scorer, RowDecoder(schema))
+            decoder = RowDecoder(schema)
+            way = Way(model, number, schema, opened.scorer, decoder, slow=bool(getattr(opened, "slow", False)))
+            return Served(model, number, opened.digest, schema, opened.scorer, decoder, way)
         except AmbidexError as error:
             # Its place on this machine is nobody's business who asks over HTTP.
             kept = error.code if isinstance(error, Refused | DataError) else "check.opens"

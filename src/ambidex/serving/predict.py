@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from time import perf_counter_ns
 from typing import Any
 
 import msgspec
 
-from ambidex.data.frames import Frame
+from ambidex.data.frames import next_id
 from ambidex.errors import AmbidexError
-from ambidex.serving.decode import Rows
+from ambidex.serving.hot import valid
 from ambidex.serving.http import Connection
 from ambidex.serving.loader import Served
-from ambidex.serving.log import Ids, PredictionLog, Report, utc
+from ambidex.serving.log import Ids, PredictionLog, Report
 from ambidex.serving.messages import Answer, Request
 from ambidex.serving.problems import internal
 
@@ -22,6 +22,8 @@ __all__ = ["Form", "ModelFailed", "Predict"]
 
 SLICE = 100
 """Rows scored before others get their turn: a request of 10,000 rows must not hold up the rest."""
+DEADLINE_S = 1.0
+"""A slow model's request that would wait longer is told at once to come back."""
 
 Form = Callable[[Served, dict[str, Any]], Answer]
 """Writes an answer otherwise than as ``/predict`` does: from the version and the document of the public contract."""
@@ -55,7 +57,9 @@ class Predict:
         self._ids = Ids()
         self.counts = counts
 
-    def __call__(self, request: Request, connection: Connection, served: Served, form: Form | None = None) -> None:
+    def __call__(
+        self, request: Request, connection: Connection, served: Served, form: Form | None = None, arm: str = "live"
+    ) -> None:
         """Answer a request, at once or later.
 
         Args:
@@ -63,71 +67,120 @@ class Predict:
             connection: Who asks.
             served: The version that answers.
             form: How the answer is written; as JSON of the public contract if None.
+            arm: What the log calls it.
 
         Raises:
-            AmbidexError: What ``RowDecoder.decode`` raises; ``ModelFailed``.
+            AmbidexError: What ``RowDecoder.decode`` raises; ``ModelFailed``; ``http.overload``.
         """
-        rows = served.decoder.decode(request.body)
-        scores: list[float] = []
-        if len(rows.inputs) <= SLICE:
-            self._score(served, rows, scores)
-            self._answer(connection, served, rows, scores, form)
+        way, body = served.way, request.body
+        rows = way.records(body)
+        count = len(rows)
+        if way.lane is not None and count:
+            self._slowly(connection, served, rows, body, form, arm)
             return
+        if count == 1:
+            began = perf_counter_ns()
+            try:
+                scores: list[Any] = [way.one(rows[0])]
+            except Exception as error:  # a model may raise anything; only this request fails
+                raise self._failed(served, arm, body, count, 0, f"raises {type(error).__name__}") from None
+            us = (perf_counter_ns() - began) // 1_000
+            self._answer(connection, served, scores, body, us, form, arm)
+            return
+        if count <= SLICE:
+            us = self._score(served, rows, scores := [], body, arm)
+            self._answer(connection, served, scores, body, us, form, arm)
+            return
+        scores, spent = [], [0]
 
         def step() -> None:
             if not connection.waits:
                 return
-            self._score(served, rows, scores)
-            if len(scores) < len(rows.inputs):
+            spent[0] += self._score(served, rows, scores, body, arm)
+            if len(scores) < count:
                 self._loop.call_soon(self._guard, connection, step)
             else:
-                self._answer(connection, served, rows, scores, form)
+                self._answer(connection, served, scores, body, spent[0], form, arm)
 
         step()
 
-    def _score(self, served: Served, rows: Rows, scores: list[float]) -> None:
-        """The next ``SLICE`` rows; all rows or none are answered and logged."""
-        score, binary = served.scorer.score, served.schema.task == "binary"
-        row = len(scores)
-        why = ""
+    def _score(self, served: Served, rows: Sequence[Any], scores: list[Any], body: bytes, arm: str) -> int:
+        """The next ``SLICE`` rows; all rows or none are answered. Returns µs."""
+        at = len(scores)
+        some = rows[at : at + SLICE]
+        began = perf_counter_ns()
         try:
-            for inputs in rows.inputs[row : row + SLICE]:
-                value = float(score(inputs))
-                if not math.isfinite(value) or (binary and not 0.0 <= value <= 1.0):
-                    why = f"gives {value!r}"
-                    break
-                scores.append(value)
-        except Exception as error:  # a model may raise anything; only this request fails
-            why = f"raises {type(error).__name__}"
-        if why:
-            self.counts["model-failed"] += 1
-            fault, incident = internal("http.model", f"the model {served.ref} failed on row {len(scores)}")
-            where = {"model": served.model, "version": served.number}
-            self._report("model.failed", {**where, "row": len(scores), "why": why, "incident": incident})
-            raise ModelFailed(fault, incident)
+            scores += served.way.many(some)
+        except Exception as error:
+            place = _culprit(served.way.one, some)
+            raise self._failed(served, arm, body, len(rows), at + place, f"raises {type(error).__name__}") from None
+        return (perf_counter_ns() - began) // 1_000
+
+    def _slowly(
+        self, connection: Connection, served: Served, rows: Sequence[Any], body: bytes, form: Form | None, arm: str
+    ) -> None:
+        """In the lane of a model that is too slow for the loop."""
+        lane, began = served.way.lane, perf_counter_ns()
+        assert lane is not None
+
+        def done(scores: list[Any] | str) -> None:
+            def answer() -> None:
+                if isinstance(scores, str):
+                    raise self._failed(served, arm, body, len(rows), 0, scores)
+                self._answer(connection, served, scores, body, (perf_counter_ns() - began) // 1_000, form, arm)
+
+            if connection.waits:
+                self._guard(connection, answer)
+
+        lane.ask(rows, done, within=DEADLINE_S)
 
     def _answer(
-        self, connection: Connection, served: Served, rows: Rows, scores: list[float], form: Form | None
+        self,
+        connection: Connection,
+        served: Served,
+        scores: Sequence[Any],
+        body: bytes,
+        us: int,
+        form: Form | None,
+        arm: str,
     ) -> None:
-        ids = self._ids.take(len(scores))
-        at = utc()
-        model, version = served.model, served.number
-        said = {"at": at, "model": model, "version": version, "source": "http"}
-        parts = zip(ids, rows.inputs, rows.riders, scores, strict=True)
-        frames = [Frame.encode({**said, "id": n, "row": row, "riders": riders, "p": p}) for n, row, riders, p in parts]
-        self._log.add(model, frames)
-        answer: dict[str, Any] = {"model": model, "version": version, "predictions": scores, "ids": ids}
-        if served.schema.task == "binary":
-            negative, positive = served.schema.classes
-            answer["predictions"] = [positive if p >= 0.5 else negative for p in scores]
-            answer["classes"] = served.schema.classes
-            answer["probabilities"] = [[1.0 - p, p] for p in scores]
-        elif served.schema.task == "segments":
-            answer["predictions"] = [served.schema.classes[int(p)] for p in scores]
-            answer["classes"] = served.schema.classes
+        way, count = served.way, len(scores)
+        wrong = valid(way.task, scores)
+        if wrong >= 0:
+            raise self._failed(served, arm, body, count, wrong, f"gives {scores[wrong]!r}")
         self.counts["answered"] += 1
-        self.counts["rows"] += len(scores)
-        connection.answer(Answer(200, _encode(answer), logged_as=model) if form is None else form(served, answer))
+        self.counts["rows"] += count
+        if count == 0:
+            document = way.document([], scores)
+            connection.answer(Answer(200, _encode(document)) if form is None else form(served, document))
+            return
+        first = self._ids.first(count)
+        self._log.add_request(way.stream(arm), first, count, way.logged(scores), body, us)
+        if form is None:
+            connection.answer(Answer(200, way.answer(first, scores), logged_as=served.model))
+        else:
+            ids = [next_id(first, i) for i in range(count)]
+            connection.answer(form(served, way.document(ids, scores)))
+
+    def _failed(self, served: Served, arm: str, body: bytes, count: int, row: int, why: str) -> ModelFailed:
+        """A version that gives no score: counted, reported, and in the log, where a roll-out is judged."""
+        self.counts["model-failed"] += 1
+        fault, incident = internal("http.model", f"the model {served.ref} failed on row {row}")
+        where = {"model": served.model, "version": served.number}
+        self._report("model.failed", {**where, "row": row, "why": why, "incident": incident})
+        stream = served.way.stream(arm, "http.model")
+        self._log.add_request(stream, self._ids.first(count), count, b"", body)
+        return ModelFailed(fault, incident)
+
+
+def _culprit(one: Callable[[Any], Any], rows: Sequence[Any]) -> int:
+    """The first row that a model does not answer."""
+    for place, row in enumerate(rows):
+        try:
+            one(row)
+        except Exception:
+            return place
+    return 0
 
 
 class ModelFailed(AmbidexError):
