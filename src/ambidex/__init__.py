@@ -61,6 +61,7 @@ if TYPE_CHECKING:
         test,
         token,
         train,
+        ui,
     )
     from ambidex.report.answer import Answer, Result
     from ambidex.stats.claim import Claim, Verdict, decide
@@ -114,6 +115,7 @@ __all__ = [
     "test",
     "token",
     "train",
+    "ui",
 ]
 
 _ELSEWHERE = {

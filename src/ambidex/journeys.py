@@ -23,7 +23,7 @@ from ambidex.workspace import Workspace, create, find, now, open_workspace
 __all__ = [
     "campaign", "career", "demo", "doctor", "drift", "drivers", "experiment", "export", "feedback", "gate", "help",
     "init", "models", "monitor", "next", "package", "plan", "profile", "promote", "report", "resume", "retrain", "role",
-    "rollback", "score", "segments", "serve", "status", "team", "test", "token", "train",
+    "rollback", "score", "segments", "serve", "status", "team", "test", "token", "train", "ui", "watch",
 ]  # fmt: skip
 
 At = Path | str | None
@@ -154,12 +154,18 @@ def plan(
     r2: float | None = None,
     size: float | None = None,
     guardrail: str | Sequence[str] = (),
+    rollout: str | None = None,
+    traffic: float | None = None,
+    margin: float | None = None,
+    horizon: str | None = None,
     out: str | Path | None = None,
     at: At = None,
 ) -> Answer:
-    """How big must the test be, or what can a test of this size see?
+    """How big must the test be, or what can a test of this size see? With ``rollout``, how a version is rolled out.
 
     Args:
+        rollout: `NAME@7`: plan its roll-out instead, from ``traffic`` (units a day; the log's if None), ``margin``,
+            ``power``, ``alpha`` and ``horizon`` (age of a label, such as ``30d``); writes ROLLOUT.json.
         difference: Smallest effect that matters, absolute; ``lift`` is relative, ``effect`` goes with ``sd``.
         table: A table of the past: level, spread, traffic, clusters and covariates are read from it.
         size: Units per arm, to ask what they can see.
@@ -168,6 +174,14 @@ def plan(
     from ambidex.insight.plan import plan as ask
     from ambidex.insight.plan_file import write_plan
 
+    if rollout is not None:
+        given = {"table": table, "metric": metric, "baseline": baseline, "difference": difference, "lift": lift,
+                 "effect": effect, "sd": sd, "group": group, "size": size}  # fmt: skip
+        return _plan_rollout(rollout, traffic, margin, alpha, power, horizon, out, at, beside=given)
+    if traffic is not None or margin is not None or horizon is not None:
+        raise UsageError(
+            "usage.option", "--traffic, --margin and --horizon plan a roll-out", do="ambidex plan --rollout NAME@7"
+        )
     workspace, source = _table(table, at) if table is not None else (_workspace_or_none(at), None)
     answer = ask(
         table=source, metric=metric, baseline=baseline, difference=difference, lift=lift, effect=effect, sd=sd,
@@ -180,6 +194,31 @@ def plan(
         if replaced:
             noted = Caution("plan-replaced", f"{out} held another plan, dated {replaced}; this one took its place.")
             answer = replace(answer, cautions=(*answer.cautions, noted))
+    return _kept(answer, workspace)
+
+
+def _plan_rollout(
+    ref: str, traffic: float | None, margin: float | None, alpha: float, power: float, horizon: str | None,
+    out: str | Path | None, at: At, *, beside: dict[str, Any],
+) -> Answer:  # fmt: skip
+    """The plan of a roll-out, written, and in the log that ``watch`` is held to."""
+    from ambidex.delivery.references import resolve
+    from ambidex.delivery.rollout_plan import write_rollout_plan
+    from ambidex.delivery.rollout_size import plan_rollout
+    from ambidex.delivery.rollout_words import plan_answer
+
+    for option, value in beside.items():
+        if value is not None:
+            do = f"ambidex plan --rollout {ref}"
+            raise UsageError("usage.option", f"--{option} plans a test, not a roll-out", do=do)
+    workspace = open_workspace(at)
+    name, number = resolve(workspace.store, ref)
+    made = plan_rollout(
+        workspace, name, number, traffic=traffic, margin=margin, alpha=None if alpha == 0.05 else alpha, power=power,
+        horizon=horizon,
+    )  # fmt: skip
+    planned, path, replaced = write_rollout_plan(workspace, made, out)
+    answer = plan_answer(planned, path, replaced=replaced, command=f"ambidex plan --rollout {name}@{number}")
     return _kept(answer, workspace)
 
 
@@ -320,7 +359,7 @@ def package(
             source, name=name, table=table, target=target, positive=positive, key=key, time=time, at=at
         )
     from ambidex.bundle.open import open_bundle
-    from ambidex.bundle.seal import seal
+    from ambidex.bundle.seal import register, seal
     from ambidex.delivery import release, results
     from ambidex.delivery.material import load
     from ambidex.delivery.package import build_package, place_package, prove_against_prototype
@@ -345,8 +384,8 @@ def package(
     with workspace.alone("package"):
         home = place_package(building, workspace.folder, name)
         written = add_model(workspace.folder, name, settings)
-        version = workspace.store.register(
-            model=name, digest=bundle, data=material.manifest.fingerprint,
+        version = register(
+            workspace.store, workspace.blobs, trained.files, model=name, data=material.manifest.fingerprint,
             code=run_key(material.manifest, recipe).split(":")[1], key=run_key(material.manifest, recipe),
             summary=trained.summary,
         )  # fmt: skip
@@ -355,7 +394,7 @@ def package(
 
 def train(name: str, *, data: Any = None, at: At = None) -> Result:
     """Run the recipe again: a new version."""
-    from ambidex.bundle.seal import seal
+    from ambidex.bundle.seal import register
     from ambidex.delivery import release, results
     from ambidex.delivery.train import ELSEWHERE, TRAINED, code_hash
     from ambidex.delivery.train import train as run
@@ -370,8 +409,8 @@ def train(name: str, *, data: Any = None, at: At = None) -> Result:
     live = release.newest_sound(workspace, [v for v in versions if v.number == state.live]) if state.live else latest
     release.declare_gates(workspace, name)
     trained = run(material, recipe, at_least=live.schema, code=latest.files, anew=True)
-    version = workspace.store.register(
-        model=name, digest=seal(workspace.blobs, trained.files), data=material.manifest.fingerprint,
+    version = register(
+        workspace.store, workspace.blobs, trained.files, model=name, data=material.manifest.fingerprint,
         code=code_hash(recipe), key=f"{TRAINED if data is None else ELSEWHERE}:{secrets.token_hex(8)}",
         summary=trained.summary,
     )  # fmt: skip
@@ -381,22 +420,38 @@ def train(name: str, *, data: Any = None, at: At = None) -> Result:
     )
 
 
-def test(ref: str, *, at: At = None) -> Result:
-    """Contract tests of a version."""
-    from ambidex.delivery import release, results
-    from ambidex.delivery.contract import run_checks
+def test(
+    ref: str, *, ask: bool = False, answer: Sequence[str] | str = (), because: str | None = None, at: At = None
+) -> Result:
+    """Contract tests of a version, and its ML test score.
+
+    Args:
+        ref: `NAME@7`.
+        ask: Show only the checks that people are asked.
+        answer: ``ID=yes``, ``ID=automated`` or ``ID=no``: what is so; kept, dated, and asked again after half a year.
+        because: Where it is written down.
+    """
+    from ambidex.delivery import readiness, tested
     from ambidex.delivery.references import resolve
+    from ambidex.watch.drift import drift as look
 
     workspace = open_workspace(at)
     name, number = resolve(workspace.store, ref)
-    opened = release.open_version(workspace, name, number)
-    material, _, _ = release.newest(workspace, name, opened.recipe)
-    checks = run_checks(opened, material)
-    failed = [c.name for c in checks if not c.passed]
-    workspace.store.append(
-        verb="test", model=name, version=number, body={"passed": not failed, "checks": len(checks), "failed": failed}
-    )
-    return results.tested(f"{name}@{number}", checks)
+    tested.answer(workspace, name, [answer] if isinstance(answer, str) else list(answer), because)
+    margin = workspace.settings.watch.margin
+    subject = tested.subject_of(
+        workspace, name, number, log_folder=workspace.log_folder,
+        drift=lambda opened, rows: look(opened.reference, opened.schema, rows, margin=margin),
+    )  # fmt: skip
+    contract, checks = list(subject.contract.values()), readiness.judge(subject)
+    failed = [c.name for c in contract if not c.passed]
+    points = readiness.points_of(checks)
+    body = {
+        "passed": not failed, "checks": len(contract), "failed": failed, "score": min(points.values()),
+        "sections": points,
+    }  # fmt: skip
+    workspace.store.append(verb="test", model=name, version=number, body=body)
+    return tested.tested(f"{name}@{number}", contract, checks, ask=ask)
 
 
 def gate(ref: str, *, waive: str | None = None, reason: str | None = None, at: At = None) -> Result:
@@ -457,8 +512,10 @@ def serve(
     *names: str, host: str = "127.0.0.1", port: int = 8377, workers: int = 1, ready: Any = None, at: At = None
 ) -> Result:
     """Answer predictions over HTTP until stopped."""
+    from ambidex.access import VERB, fold
     from ambidex.desk import Desk
     from ambidex.records import check_name
+    from ambidex.serving.entry import Asks
     from ambidex.serving.supervisor import run
 
     for argument, value in (("port", port), ("workers", workers)):
@@ -473,10 +530,45 @@ def serve(
     for name in names:
         workspace.store.model(name)
     folder = workspace.folder
+    said = workspace.settings.serving
+    burst = said.burst if said.burst is not None else int(2 * (said.rate or 0))
+    asks = Asks(frozenset(said.hosts), said.tokens, said.rate, max(1, burst))
+    moment = workspace.clock().timestamp()
+    tokens = any(t.state(moment) == "active" for t in fold(workspace.store.events(verbs=(VERB,))))
     run(
-        lambda: Desk(folder, names), host=host, port=port, workers=workers, log_folder=workspace.log_folder, ready=ready
-    )
+        lambda: Desk(folder, names), host=host, port=port, workers=workers, log_folder=workspace.log_folder,
+        ready=ready, asks=asks, tokens=tokens,
+    )  # fmt: skip
     return Result(verb="serve", data={"host": host, "port": port, "workers": workers}, lines=(("✓", "stopped"),))
+
+
+def ui(*, host: str = "127.0.0.1", port: int = 8377, ready: Any = None, grafana: Any = None, at: At = None) -> Result:
+    """The dashboard, until stopped: what needs attention, and the verbs to act.
+
+    Args:
+        host: Where to listen; a public address needs a token first.
+        port: The next free one from here on is taken; 0 takes any.
+        ready: Called with the address once it listens.
+        grafana: Write a Grafana dashboard and Prometheus rules into this folder instead.
+    """
+    from ambidex.ui.grafana import write_grafana
+    from ambidex.workspace import acting_as
+
+    if type(port) is not int:
+        raise UsageError(
+            "usage.type", f"port must be a whole number, not {type(port).__name__} {str(port)[:60]!r}",
+            where="argument port",
+        )  # fmt: skip
+    workspace = open_workspace(at)
+    if grafana is not None:
+        return write_grafana(grafana, workspace)
+    from ambidex.ui.server import run
+
+    address = run(
+        lambda: open_workspace(workspace.folder), sys.modules[__name__], host=host, port=port, acting_as=acting_as,
+        ready=ready,
+    )  # fmt: skip
+    return Result(verb="ui", data={"address": address, "host": host, "port": port}, lines=(("✓", "stopped"),))
 
 
 def score(name: str, table: Any, *, out: str | Path, at: At = None) -> Result:
@@ -527,14 +619,19 @@ def score(name: str, table: Any, *, out: str | Path, at: At = None) -> Result:
 
 
 def models(
-    what: str = "ls", ref: str | None = None, other: str | None = None, *, when: str | None = None, at: At = None
-) -> Result:
+    what: str = "ls", ref: str | None = None, other: str | None = None, *, when: str | None = None,
+    reason: str | None = None, dry_run: bool = False, at: At = None,
+) -> Result:  # fmt: skip
     """Versions, their records and differences, and who moved what and why; with ``when``, what was live then.
+
+    ``delete`` takes a version that no pointer names out of use, and removes the files that only it needed.
 
     Args:
         when: A moment for ``log``, such as ``2026-11-24T14:32``; this machine's time unless it names its zone.
+        reason: Why a version is deleted, for the log.
+        dry_run: Say what would be deleted, and do nothing.
     """
-    from ambidex.delivery import history, listing
+    from ambidex.delivery import collect, history, listing
 
     workspace = open_workspace(at)
     if when is not None and what != "log":
@@ -546,10 +643,12 @@ def models(
             return listing.show_version(workspace, ref)
         case "diff" if ref is not None and other is not None:
             return listing.diff_versions(workspace, ref, other)
+        case "delete" if ref is not None:
+            return collect.delete_version(workspace, ref, because=reason, dry_run=dry_run)
         case "log":
             return listing.log(workspace, ref) if when is None else history.then(workspace, ref, when)
     raise UsageError(
-        "usage.value", f"models cannot do {what!r} with what was given", found="ls, show REF, diff REF REF, log [NAME]",
+        "usage.value", f"models cannot do {what!r} with what was given", found="ls, show REF, diff REF REF, log [NAME], delete REF",
         do="ambidex models ls",
     )  # fmt: skip
 
@@ -664,6 +763,22 @@ def resume(name: str, *, at: At = None) -> Result:
     was = workspace.store.model(name).paused
     event = workspace.store.append(verb="resume", model=name) if was else None
     return results.resumed(name, was=was, event=event.seq if event else None)
+
+
+def watch(*, once: bool = False, interval: float | str = 60, say: Any = None, at: At = None) -> Result:
+    """Monitor, roll-outs and retraining of every model, from the log alone, until stopped.
+
+    Args:
+        once: One step, which may be repeated at any time.
+        interval: Seconds between steps, or a text such as ``5m``.
+        say: Called with (mark, text) for each line, one a model and step.
+    """
+    from ambidex.rounds import seconds_of
+    from ambidex.rounds import watch as go
+
+    seconds = seconds_of(interval)
+    open_workspace(at)  # what is wrong with it shows at once; later it is tried again
+    return go(lambda: open_workspace(at), once=once, interval=seconds, say=say)
 
 
 def init(folder: str | Path | None = None, *, at: At = None) -> Result:

@@ -92,6 +92,12 @@ class Run:
         if verb == "serve":
             said["ready"] = None if quiet else self._ready
             return nullcontext()
+        if verb == "ui":
+            said["ready"] = self._address
+            return nullcontext()
+        if verb == "watch":
+            said["say"] = None if self.json or quiet else self._watched
+            return nullcontext()
         if verb == "demo":
             said["say"] = None if quiet else self._step
             return nullcontext()
@@ -101,6 +107,16 @@ class Run:
         """The server answers from now on."""
         text = " ".join(map(str, address)) or "listening"
         self._blocks([render.Line(f"{text}  Ctrl-C stops it", "✓")], sys.stderr)
+
+    def _address(self, address: str, *more: str) -> None:
+        """The dashboard listens: its address is what was asked for. With --json stdout is for the document."""
+        if not self.settings.quiet:
+            self._blocks([render.Line("; ".join([*more, "Ctrl-C stops it"]), "✓")], sys.stderr)
+        self._blocks([render.Line(address)], sys.stderr if self.json else sys.stdout)
+
+    def _watched(self, mark: str, text: str) -> None:
+        """A model's line of one turn of the loop."""
+        self._blocks([render.Line(text, mark)], sys.stdout)
 
     def _title(self) -> None:
         if not (self.settings.quiet or self.json):

@@ -277,6 +277,10 @@ VERBS: dict[str, Verb] = {
                 _option("--r2", "R", "What covariates explain, without a table.", type=Number()),
                 _option("--size", "N", "Units per arm: what can such a test see?", type=Number()),
                 _many("--guardrail", "SPEC:MARGIN", "Must be shown not to be worse by more than the margin."),
+                _option("--rollout", "NAME@7", "Plan the roll-out of this version instead; writes ROLLOUT.json."),
+                _option("--traffic", "N", "With --rollout: units a day; the log's if not said.", type=Number(0)),
+                _option("--margin", "M", "With --rollout: how much worse is still good enough.", type=Number(0, 1)),
+                _option("--horizon", "30d", "With --rollout: how old a label must be to count."),
                 _option("--out", "PLAN.json", "Write the plan down, dated and hashed, for `experiment --plan`."),
             ],
             [
@@ -399,7 +403,19 @@ VERBS: dict[str, Verb] = {
             [_argument("name"), _option("--data", "TABLE", "Other rows than the recipe's.")],
             ["ambidex train churn", "ambidex train churn --data data/march.csv"],
         ),
-        Verb("test", "Deliver", "contract tests of a version", [_argument("ref")], ["ambidex test churn@1"], [REF]),
+        Verb(
+            "test",
+            "Deliver",
+            "contract tests of a version, and its ML test score",
+            [
+                _argument("ref"),
+                _flag("--ask", "Show only the checks that people are asked."),
+                _many("--answer", "ID=WORD", "Answer one: yes (done and written down), automated, or no."),
+                _option("--because", "TEXT", "Where it is written down."),
+            ],
+            ["ambidex test churn@1", 'ambidex test churn@1 --answer data-5=yes --because "privacy.md"'],
+            [REF, "Answers are kept with their date and asked again after 180 days."],
+        ),
         Verb(
             "gate",
             "Deliver",
@@ -502,14 +518,16 @@ VERBS: dict[str, Verb] = {
                     ["what"],
                     required=False,
                     default="ls",
-                    type=click.Choice(["ls", "show", "diff", "log"]),
-                    metavar="[ls|show|diff|log]",
+                    type=click.Choice(["ls", "show", "diff", "log", "delete"]),
+                    metavar="[ls|show|diff|log|delete]",
                 ),
                 _argument("ref", required=False),
                 _argument("other", required=False),
                 click.Option(
                     ["--at", "when"], metavar="TIME", help="With log: what was live then, who moved it, and why."
                 ),
+                click.Option(["--reason"], metavar="TEXT", help="With delete: why, for the log."),
+                click.Option(["--dry-run"], is_flag=True, help="With delete: say what would go, and do nothing."),
             ],
             [
                 "ambidex models ls",
@@ -517,6 +535,7 @@ VERBS: dict[str, Verb] = {
                 "ambidex models diff churn@1 churn@2",
                 "ambidex models log churn",
                 "ambidex models log churn --at 2026-11-24T14:32",
+                "ambidex models delete churn@2 --dry-run",
             ],
         ),
         Verb(
@@ -554,7 +573,39 @@ VERBS: dict[str, Verb] = {
             ["ambidex retrain churn"],
             ["Safe to repeat from cron: without new rows it says so and exits 0."],
         ),
+        Verb(
+            "watch",
+            "Run",
+            "the loop: monitor, roll-outs and retraining of every model, until stopped",
+            [
+                _flag("--once", "One step, safe to repeat; for cron and the like."),
+                _option("--interval", "S", "Seconds between steps, or 5m.", default="60", show_default=True),
+            ],
+            ["ambidex watch", "ambidex watch --once"],
+            ["An error in one model is told once and tried again later; it stops no other. Killed, it goes on."],
+        ),
         Verb("resume", "Run", "end the pause of retraining", [_argument("name")], ["ambidex resume churn"]),
+        Verb(
+            "ui",
+            "Run",
+            "the dashboard: what needs attention, and the verbs to act",
+            [
+                _option(
+                    "--host", "HOST", "Where to listen; a public address needs a token first.", default="127.0.0.1"
+                ),
+                _option(
+                    "--port",
+                    "PORT",
+                    "The next free one from here on; 0 for any.",
+                    type=Whole(0, 65535),
+                    default=8377,
+                    show_default=True,
+                ),
+                _option("--grafana", "DIR", "Write a Grafana dashboard and Prometheus rules there instead."),
+            ],
+            ["ambidex ui", "ambidex ui --port 9000", "ambidex ui --grafana monitoring/"],
+            ["Prints its address, opens nothing by itself; Ctrl-C stops it. docs/dashboard.md"],
+        ),
         Verb(
             "init",
             "Run",

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from ambidex.bundle.open import OpenBundle
-from ambidex.bundle.seal import seal
+from ambidex.bundle.seal import register
 from ambidex.data.fingerprint import new_rows
 from ambidex.data.read import source_files
 from ambidex.delivery import release, rollout
@@ -25,7 +25,7 @@ from ambidex.records import Judgement, VersionRecord, canonical, digest
 from ambidex.settings import ModelSettings
 from ambidex.version import __version__
 
-__all__ = ["Step", "retrain"]
+__all__ = ["Step", "glance", "retrain"]
 
 LEASE_SECONDS = 3600.0
 FRESH_S, BETWEEN_S = 2.0, 0.25
@@ -79,6 +79,17 @@ def retrain(place: Place, name: str) -> Step:
         return step
     finally:
         place.store.release(f"retrain/{name}", token)
+
+
+def glance(place: Place, name: str) -> Step | None:
+    """What a step would say, where files' sizes and times alone tell it; None where a step must look closer."""
+    state = place.store.model(name)
+    if state.paused:
+        return Step("paused", f"retraining of {name} is paused: {state.paused}", missing={"resume": name})
+    last = place.store.document(f"retrain/{name}")
+    if last is None or last["seen"] != _look(place, name):
+        return None
+    return Step("nothing-new", str(last["text"]), missing={"rows": "no row that no version has seen"})
 
 
 def still_written(place: Place, name: str) -> str | None:
@@ -152,9 +163,11 @@ def _step(place: Place, name: str, fence: Fence) -> Step:
     release.declare_gates(place, name)
     live: OpenBundle | None = None if state.live is None else release.open_version(place, name, state.live)
     trained = train(material, recipe, at_least=live.schema if live else latest.schema, code=latest.files, anew=True)
-    version = place.store.register(
+    version = register(
+        place.store,
+        place.blobs,
+        trained.files,
         model=name,
-        digest=seal(place.blobs, trained.files),
         data=material.manifest.fingerprint,
         code=run_key(material.manifest, recipe).split(":")[1],
         key=run_key(material.manifest, recipe),

@@ -32,7 +32,7 @@ SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
 LOOK_BACK = timedelta(days=14)
 LATE = 0.95
 """Power that the deadline is set for."""
-LONGEST_DAYS = 365
+SHORTEST_DAYS, LONGEST_DAYS = 7, 365
 
 
 def plan_rollout(
@@ -103,7 +103,7 @@ def plan_rollout(
         )  # fmt: skip
     a_day = units_a_day * coverage
     shadow_days = math.ceil(units / a_day + horizon_days)
-    deadline_days = max(shadow_days, math.ceil(late / a_day + horizon_days)) + 1
+    deadline_days = max(SHORTEST_DAYS, shadow_days + 1, math.ceil(late / a_day + horizon_days) + 1)
     share, canary_days = _share(
         mine,
         theirs,

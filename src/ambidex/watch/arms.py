@@ -17,7 +17,7 @@ from ambidex.data.frames import log_files, read_frames
 from ambidex.records import Rollout, Schema
 from ambidex.watch.log import label_text, moment
 
-__all__ = ["Arms", "Outcome", "Row", "outcomes", "read_arms", "stage_frames"]
+__all__ = ["Arms", "Outcome", "Row", "outcomes", "read_arms", "row_of", "stage_frames", "stamp"]
 
 SLACK_S = 120.0
 """A file whose last change lies so long before the stage holds nothing of it."""
@@ -104,15 +104,16 @@ def read_arms(frames: Iterable[Mapping[str, Any]], rollout: Rollout, schema: Sch
             continue
         arm, version = frame.get("arm") or "live", frame.get("version")
         if arm == mine and version == rollout.version:
-            arms.candidate[identity] = _row(frame, at, schema)
+            arms.candidate[identity] = row_of(frame, at, schema)
         elif arm == "live" and version == rollout.against:
-            arms.live[identity] = _row(frame, at, schema)
+            arms.live[identity] = row_of(frame, at, schema)
     for given in arms.labels.values():
         given.sort()
     return arms
 
 
-def _row(frame: Mapping[str, Any], at: str, schema: Schema) -> Row:
+def row_of(frame: Mapping[str, Any], at: str, schema: Schema) -> Row:
+    """A prediction frame as a row."""
     riders = frame.get("riders") or {}
     named = next((riders[c] for c in (schema.entity, schema.key) if c and riders.get(c) is not None), frame.get("id"))
     us = frame.get("us")

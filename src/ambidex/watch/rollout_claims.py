@@ -27,7 +27,7 @@ from ambidex.watch.arms import Arms, Row, first_rows, outcomes
 from ambidex.watch.harm import loss_of
 from ambidex.watch.words import plain
 
-__all__ = ["TRIPS_SHARE", "Judged", "Trip", "judge_stage", "loss_claims"]
+__all__ = ["TRIPS_SHARE", "Judged", "Trip", "answered", "judge_stage", "loss_claims"]
 
 TRIPS_SHARE = 0.2
 """Part of alpha that the trips share; harm has the rest."""
@@ -179,16 +179,28 @@ def differences(
 def _trips(
     arms: Arms, rollout: Rollout, schema: Schema, reference: Mapping[str, Any], settings: RolloutSettings
 ) -> list[Trip]:
-    rows = list(arms.candidate.values())
     moves = _mix(arms, rollout, schema, reference)
     tests = 2 + 2 * len(moves) + (2 if rollout.stage == "canary" else 0)
     alpha = rollout.alpha * TRIPS_SHARE / tests
-    trips = [_numbers(rows, schema), _errors(rows, settings.errors, alpha), _latency(arms, rows, settings, alpha)]
+    trips = answered(arms, schema, settings, alpha=alpha)
     for name, values in moves:
         trips += _moved(name, values, settings.mix, alpha)
     if rollout.stage == "canary":
         trips += _split(arms, rollout, alpha)
     return trips
+
+
+def answered(arms: Arms, schema: Schema, settings: RolloutSettings, *, alpha: float) -> list[Trip]:
+    """The trips that only need a candidate's answers: ``numbers``, ``errors``, ``latency``.
+
+    Args:
+        arms: Rows of the candidate, and of the live version that its latency is compared with.
+        schema: Of the model.
+        settings: Limits.
+        alpha: Error rate of each.
+    """
+    rows = list(arms.candidate.values())
+    return [_numbers(rows, schema), _errors(rows, settings.errors, alpha), _latency(arms, rows, settings, alpha)]
 
 
 def _numbers(rows: Sequence[Row], schema: Schema) -> Trip:
