@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
+from ambidex.access import VERB, Tokens, fold
 from ambidex.bundle.open import Served, open_served
 from ambidex.records import POINTERS
 from ambidex.workspace import Workspace, open_workspace
@@ -37,6 +38,10 @@ class Desk:
             for state in self._workspace.store.models()
             if not wanted or state.name in wanted
         }
+
+    def tokens(self, before: Tokens) -> Tokens:
+        """The tokens that exist by now."""
+        return fold(self._workspace.store.events(after=before.seq, verbs=(VERB,)), before)
 
     def open_version(self, model: str, number: int) -> Served:
         """Verify, try in a child, load: slow, and never on the event loop."""

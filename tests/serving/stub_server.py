@@ -1,6 +1,7 @@
 """A server with a small model, as a process: ``python stub_server.py FOLDER PORT WORKERS [LIMITS as JSON]``.
 
-FOLDER/pointers.json holds what ``resolve`` gives, FOLDER/pids collects the workers. Version 11 raises where n is
+FOLDER/pointers.json holds what ``resolve`` gives, FOLDER/tokens.json the bodies of token events, FOLDER/pids
+collects the workers. LIMITS may also hold ``hosts``, ``rate``, ``burst`` and ``host``. Version 11 raises where n is
 a multiple of 50, version 12 gives NaN, version 13 does not open, version 14 takes a second to open.
 """
 
@@ -15,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ambidex.access import Tokens, fold
 from ambidex.errors import AmbidexError, NotFound, Refused
-from ambidex.records import Column, Schema
+from ambidex.records import Column, Event, Schema
 
 SCHEMA = Schema(
     columns=(
@@ -66,6 +68,14 @@ class StubRegistry:
         pointers: dict[str, dict[str, int | None]] = json.loads((self.folder / "pointers.json").read_text())
         return pointers
 
+    def tokens(self, before: Tokens) -> Tokens:
+        file = self.folder / "tokens.json"
+        bodies = json.loads(file.read_text()) if file.exists() else []
+        made = [
+            Event(seq=i, at="2026-01-01T00:00:00.000000Z", by="a", verb="token", body=b) for i, b in enumerate(bodies)
+        ]
+        return fold(made)
+
     def open_version(self, model: str, number: int) -> Opened:
         if number > 20:
             raise NotFound("data.no-version", f"{model} has no version {number}")
@@ -77,18 +87,24 @@ class StubRegistry:
 
 
 def main(folder: str, port: str, workers: str, limits: str = "{}") -> int:
+    from ambidex.serving.entry import Asks
     from ambidex.serving.messages import Limits
     from ambidex.serving.supervisor import run
 
     place = Path(folder)
+    said = json.loads(limits)
+    host, hosts = said.pop("host", "127.0.0.1"), said.pop("hosts", None)
+    rate, burst = said.pop("rate", None), said.pop("burst", 1)
+    asks = None if hosts is None and rate is None else Asks(frozenset(hosts or ("a",)), None, rate, burst)
 
     def ready(*said: str) -> None:
         (place / "ready").write_text(" ".join(said))
 
     try:
         run(
-            lambda: StubRegistry(place), host="127.0.0.1", port=int(port), workers=int(workers),
-            log_folder=place / "log", ready=ready, limits=Limits(**json.loads(limits)),
+            lambda: StubRegistry(place), host=host, port=int(port), workers=int(workers),
+            log_folder=place / "log", ready=ready, limits=Limits(**said), asks=asks,
+            tokens=(place / "tokens.json").exists(),
         )  # fmt: skip
     except AmbidexError as error:
         print(json.dumps(error.to_dict()), flush=True)

@@ -10,12 +10,12 @@ import pytest
 
 from ambidex.errors import DataError
 from ambidex.records import Schema
-from ambidex.serving.app import _read_labels
+from ambidex.serving.feedback import read_labels
 
 
 def read(label: Any, classes: tuple[str, str]) -> Any:
     served: Any = SimpleNamespace(model="m", schema=Schema(columns=(), target="y", task="binary", classes=classes))
-    return _read_labels(json.dumps({"labels": [{"id": "a", "label": label}]}).encode(), served)[0][1]
+    return read_labels(json.dumps({"labels": [{"id": "a", "label": label}]}).encode(), served)[0][1]
 
 
 @pytest.mark.parametrize(

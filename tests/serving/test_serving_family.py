@@ -206,7 +206,7 @@ def test_log_that_cannot_be_written(tmp_path: Path) -> None:
         (server.folder / "log" / "churn").write_text("in the way")
         status, answer = server.post("/predict/churn", VALID)
         assert (status, answer["logged"]) == (200, False)
-        assert server.post("/feedback/churn", {"labels": [{"id": "a", "label": "1"}]})[0] == 503
+        assert server.post("/feedback/churn", {"labels": [{"id": "a-1", "label": "1"}]})[0] == 503
         (server.folder / "log" / "churn").unlink()
         status, answer = server.post("/predict/churn", VALID)
         assert status == 200 and "logged" not in answer

@@ -5,15 +5,34 @@ from __future__ import annotations
 import errno
 import ipaddress
 import socket
-from typing import Any
+from typing import Any, NamedTuple
 
 from ambidex.errors import AmbidexError, EnvironmentProblem, UsageError
 
-__all__ = ["address_of", "bind", "cannot_listen"]
+__all__ = ["Address", "address_of", "bind", "cannot_listen"]
 
 
-def address_of(host: str, port: int) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
-    """Family and address to bind; only addresses that other machines cannot reach.
+class Address(NamedTuple):
+    """Where to listen.
+
+    Attributes:
+        family: IPv4 or IPv6.
+        address: For ``bind``.
+        public: Whether other machines can reach it.
+    """
+
+    family: socket.AddressFamily
+    address: tuple[Any, ...]
+    public: bool
+
+
+def address_of(host: str, port: int, *, tokens: bool = False) -> Address:
+    """Family and address to bind; one that other machines can reach only where callers need a token.
+
+    Args:
+        host: Name or address.
+        port: 0 to 65535.
+        tokens: Whether a token that somebody could use is asked for.
 
     Raises:
         UsageError: ``usage.value``: no such port or host.
@@ -34,23 +53,25 @@ def address_of(host: str, port: int) -> tuple[socket.AddressFamily, tuple[Any, .
             "usage.value", f"{host[:80]!r} is no address of this machine", where="--host", do="--host 127.0.0.1"
         ) from None
     found.sort(key=lambda entry: entry[0] != socket.AF_INET)
-    if not host or not all(ipaddress.ip_address(str(entry[4][0]).partition("%")[0]).is_loopback for entry in found):
+    local = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]).is_loopback for entry in found]
+    public = not host or not all(local)
+    if public and not tokens:
         raise EnvironmentProblem(
             "env.public-bind",
             f"{host or 'every address'} can be reached from other machines, and no token is set",
             where="--host",
             found="without a token the server listens on this machine only",
-            do="set a token, or bind to 127.0.0.1: --host 127.0.0.1",
+            do="set a token (ambidex token new --role caller), or bind to 127.0.0.1: --host 127.0.0.1",
         )
-    return found[0][0], found[0][4]
+    return Address(found[0][0], found[0][4], public)
 
 
-def bind(family: socket.AddressFamily, address: tuple[Any, ...], host: str, port: int) -> socket.socket:
+def bind(where: Address, host: str, port: int) -> socket.socket:
     """A bound socket that does not listen yet. Raises ``env.port-taken``."""
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener = socket.socket(where.family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
+        listener.bind(where.address)
     except OSError as error:
         listener.close()
         raise cannot_listen(error, host, port) from error

@@ -1,49 +1,38 @@
-"""The routes of the server: predict, feedback, health.
+"""The routes of the server (``routes.ROUTES``): one door, then the handler of the route.
 
-``POST /predict/NAME`` or ``/predict/NAME@REF`` · ``POST /feedback/NAME`` · ``GET /v2/health/live|ready``
+Never raises: what a handler raises is the answer, as a problem document, or in the form of the Open Inference
+Protocol below ``/v2``.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Annotated, Any
-from urllib.parse import unquote
+from dataclasses import replace
 
-import msgspec
-from msgspec import Meta
-
-from ambidex.data.labels import class_of
-from ambidex.errors import AmbidexError, DataError, did_you_mean
-from ambidex.serving.decode import NOT_DECODED, not_json
+from ambidex.access import Token, Tokens
+from ambidex.errors import AmbidexError, did_you_mean
+from ambidex.serving import coding, v2
+from ambidex.serving.entry import Asks, Entry
+from ambidex.serving.feedback import Feedback
 from ambidex.serving.http import Connection
 from ambidex.serving.loader import Models, Served
-from ambidex.serving.log import PredictionLog, Report, utc
-from ambidex.serving.messages import Answer, Request, refusal
-from ambidex.serving.predict import ModelFailed, Predict
-from ambidex.serving.problems import HttpRefusal, internal, shortened
+from ambidex.serving.log import PredictionLog, Report
+from ambidex.serving.messages import Answer, Limits, Request, Tally, refusal
+from ambidex.serving.predict import Form, ModelFailed, Predict
+from ambidex.serving.problems import HttpRefusal, internal
+from ambidex.serving.replays import Replays
+from ambidex.serving.routes import ROUTES, Place, find
 
 __all__ = ["App"]
 
-LABELS = 10_000
-"""Labels of one request, at most."""
-ROUTES = ("/predict/{model}", "/feedback/{model}", "/v2/health/live", "/v2/health/ready")
+PLACES = 1024
+"""Paths whose route is remembered."""
+AT_ONCE = 256 << 10
+"""Bytes that are inflated on the event loop; more in a thread."""
 
-_encode = msgspec.json.Encoder().encode
-
-
-class _Label(msgspec.Struct, forbid_unknown_fields=True):
-    id: Annotated[str, Meta(min_length=1, max_length=200)]
-    label: Annotated[str, Meta(max_length=4096)] | bool | int | float
-
-
-class _Labels(msgspec.Struct, forbid_unknown_fields=True):
-    labels: Annotated[list[_Label], Meta(max_length=LABELS)]
-
-
-_labels = msgspec.json.Decoder(_Labels)
+Handler = Callable[[Request, Connection, Place, Token | None], None]
 
 
 class App:
@@ -54,21 +43,45 @@ class App:
         log: Where predictions and labels are kept.
         report: Told of failures of a model and of our own.
         loop: The event loop.
+        entry: Who may come in; everybody if None.
+        limits: What one caller may take.
+        tally: Counts answers, also those that never came here.
+        replays: Requests with a key that were carried out before.
 
     Attributes:
         counts: Requests by outcome, rows, failures of models.
         draining: True once the worker was told to stop: not ready any more.
     """
 
-    def __init__(self, models: Models, log: PredictionLog, report: Report, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        models: Models,
+        log: PredictionLog,
+        report: Report,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        entry: Entry | None = None,
+        limits: Limits | None = None,
+        tally: Tally | None = None,
+        replays: Replays | None = None,
+    ) -> None:
         self._models = models
-        self._log = log
         self._report = report
         self._loop = loop
+        self._entry = entry or Entry(Asks(), Tokens(), report)
+        self._limits = limits or Limits()
+        self._places: dict[str, Place | None] = {}
+        self.tally = tally or Tally()
         self.counts: dict[str, int] = {"answered": 0, "refused": 0, "rows": 0, "labels": 0, "model-failed": 0}
         self.draining = False
         self._predict = Predict(log, report, loop, self.counts, self._guard)
-        self._labels = ThreadPoolExecutor(1, thread_name_prefix="labels")  # one: the file has one writer
+        self._feedback = Feedback(log, loop, self.counts, self._guard, replays)
+        self._unpacker = ThreadPoolExecutor(1, thread_name_prefix="unpack")
+        self._handlers: dict[str, Handler] = {
+            "predict": self._to_predict, "feedback": self._to_feedback, "live": self._live, "ready": self._ready,
+            "v2_server": self._v2_server, "v2_model": self._v2_model, "v2_ready": self._v2_ready,
+            "v2_infer": self._v2_infer,
+        }  # fmt: skip
 
     # ------------------------------------------------------------ the way of a request
 
@@ -88,157 +101,151 @@ class App:
 
     def _fail(self, connection: Connection, error: AmbidexError, incident: str | None = None) -> None:
         self.counts["refused"] += 1
-        connection.answer(refusal(error, incident=incident))
+        answer = refusal(error, incident=incident)
+        connection.answer(v2.refusal(answer, error) if v2.speaks(connection.path) else answer)
 
     def _route(self, request: Request, connection: Connection) -> None:
-        place, _, name = request.path[1:].partition("/")
-        if place in ("predict", "feedback") and name and "/" not in name:
-            model, at, ref = unquote(name).partition("@")
-            served = self._models.live(model)
-            _only(request, "POST")
-            _json_only(request)
-            if place == "feedback":
-                self._feedback(request, connection, served)
-            elif at:
-                self._models.find(model, ref, lambda found: self._found(request, connection, found))
-            else:
-                self._predict(request, connection, served)
-        elif request.path == "/v2/health/live":
-            _only(request, "GET", "HEAD")
-            connection.answer(Answer(200, b'{"live":true}'))
-        elif request.path == "/v2/health/ready":
-            _only(request, "GET", "HEAD")
-            ready = self._models.ready and not self.draining
-            connection.answer(Answer(200, b'{"ready":true}') if ready else Answer(503, b'{"ready":false}'))
-        else:
-            path = request.path[:100]
-            raise HttpRefusal(
-                "http.not-found",
-                f"there is no {path}{did_you_mean(path, ROUTES)}",
-                status=404,
-                found=", ".join(ROUTES),
-            )
-
-    # ------------------------------------------------------------ predict
-
-    def _found(self, request: Request, connection: Connection, found: Served | AmbidexError) -> None:
-        if isinstance(found, AmbidexError):
-            self._fail(connection, found)
-        else:
-            self._guard(connection, lambda: self._predict(request, connection, found))
-
-    # ------------------------------------------------------------ feedback
-
-    def _feedback(self, request: Request, connection: Connection, served: Served) -> None:
-        labels = _read_labels(request.body, served)
-        at, model = utc(), served.model
-        payloads = [{"kind": "label", "at": at, "model": model, "id": n, "label": v} for n, v in labels]
-        if not payloads:
-            connection.answer(Answer(200, _encode({"model": model, "accepted": 0})))
+        path = request.path
+        try:
+            place = self._places[path]
+        except KeyError:
+            if len(self._places) >= PLACES:
+                self._places.clear()
+            place = self._places[path] = find(path)
+        if place is None:
+            self._entry.admit(request, "describe", None)
+            if path == "*" and request.method == "OPTIONS":
+                self._other_method(request, connection, ("GET", "HEAD", "POST"))
+                return
+            raise _no_route(path)
+        route = place.route
+        token = self._entry.admit(request, route.action, place.model or None)
+        if request.method not in route.methods:
+            self._other_method(request, connection, route.methods)
             return
+        self._handlers[route.name](request, connection, place, token)
 
-        def kept(done: asyncio.Future[None]) -> None:
-            def answer() -> None:
-                done.result()
-                self.counts["labels"] += len(payloads)
-                connection.answer(Answer(200, _encode({"model": model, "accepted": len(payloads)})))
-
-            self._guard(connection, answer)
-
-        self._loop.run_in_executor(self._labels, self._log.labels, model, payloads).add_done_callback(kept)
-
-
-def _read_labels(body: bytes, served: Served) -> list[tuple[str, Any]]:
-    """(id, label) of a request, labels as the classes spell them.
-
-    Raises:
-        AmbidexError: ``http.json``, ``http.shape``, ``data.no-label``, ``http.type``; all labels or none.
-    """
-    try:
-        said = _labels.decode(body).labels
-    except NOT_DECODED as error:
-        if not isinstance(error, msgspec.ValidationError):
-            raise not_json(body, error) from None
-        why, _, place = str(error).partition(" - at ")
-        if "array` of length" in why:
-            raise HttpRefusal(
-                "http.too-large", f"the request has more than {LABELS:,} labels", status=413,
-                do="send fewer at a time, or a table: ambidex feedback NAME TABLE --id COL --label COL",
-            ) from None  # fmt: skip
-        raise DataError(
-            "http.shape", f"the labels do not fit: {why[:200]}", where=place.strip("`")[:100] or None,
-            do='send {"labels": [{"id": "...", "label": "..."}]}',
-        ) from None  # fmt: skip
-    return [(item.id, _label(item.label, index, served)) for index, item in enumerate(said)]
-
-
-def _label(label: Any, index: int, served: Served) -> Any:
-    schema = served.schema
-    if schema.task == "binary":
-        text = _spelled(label)
-        spellings = [text]
-        if isinstance(label, bool):  # no label of a model that was trained on other words than true and false
-            spellings = [text, text.lower()] if schema.classes[1].lower() in ("true", "false") else []
-        for spelling in spellings:
-            if (named := class_of(spelling, schema.classes)) is not None:
-                return named
-        raise DataError(
-            "data.no-label",
-            f"label {index} is {shortened(label)}, no class of {served.model}"
-            + did_you_mean(text[:100], schema.classes),
-            where=f"label {index}",
-            found=f"the classes are {', '.join(schema.classes)}",
-            do="write the labels as in training",
-        )
-    if schema.task == "segments":
-        raise DataError(
-            "data.no-label", f"{served.model} gives segments, and no label says which one is right",
-            where=f"label {index}", do="send labels to a model that predicts an outcome",
-        )  # fmt: skip
-    try:
-        number = math.nan if isinstance(label, bool) else float(label)
-    except (ValueError, OverflowError):
-        number = math.nan
-    if not math.isfinite(number):
-        raise DataError(
-            "http.type", f"label {index} is {shortened(label)}, no number", where=f"label {index}",
-            found=f"{served.model} predicts {schema.target}, a number",
-        )  # fmt: skip
-    return number
-
-
-def _spelled(label: Any) -> str:
-    return f"{label:.0f}" if isinstance(label, float) and label.is_integer() else str(label)
-
-
-def _only(request: Request, *methods: str) -> None:
-    if request.method not in methods:
+    def _other_method(self, request: Request, connection: Connection, methods: tuple[str, ...]) -> None:
+        if request.method == "OPTIONS":
+            connection.answer(Answer(200, b"", headers={"Allow": ", ".join([*methods, "OPTIONS"])}))
+            return
         allow = ", ".join(methods)
         raise HttpRefusal(
             "http.method", f"{request.path[:100]} takes {allow}, not {request.method[:20]}", status=405,
             headers={"Allow": allow}, do=f"send {methods[0]}",
         )  # fmt: skip
 
+    # ------------------------------------------------------------ bodies and versions
 
-def _json_only(request: Request) -> None:
-    """JSON, unpacked. A request without a media type counts as JSON, except a browser's: a page of another
-    origin may send such a body without asking."""
-    coding = request.fields.get(b"content-encoding", b"").strip().lower()
-    if coding not in (b"", b"identity"):
-        said = shortened(coding.decode("latin-1"), 40)
-        raise HttpRefusal(
-            "http.media-type", f"Content-Encoding {said} is not accepted", status=415,
-            headers={"Accept-Encoding": "identity"}, do="send the body as it is, without Content-Encoding",
-        )  # fmt: skip
-    media, _, rest = request.fields.get(b"content-type", b"").decode("latin-1").lower().partition(";")
-    media, charset = media.strip(), rest.replace(" ", "").replace('"', "")
-    fits = media == "application/json" or (media == "" and b"origin" not in request.fields)
-    if not fits or (charset.startswith("charset=") and charset not in ("charset=utf-8", "charset=utf8")):
-        said = shortened(f"{media}; {rest.strip()}" if fits else media, 60) if media else "of no stated type"
-        raise HttpRefusal(
-            "http.media-type", f"the body is {said}; accepted is application/json in UTF-8", status=415,
-            headers={"Accept": "application/json"}, do="send Content-Type: application/json",
-        )  # fmt: skip
+    def _with_body(self, request: Request, connection: Connection, then: Callable[[Request], None]) -> None:
+        """Go on with the request unpacked; a bomb is refused while it inflates."""
+        if not coding.coding_of(request):
+            then(request)
+            return
+        most = self._limits.body_bytes
+        body = coding.inflated(request.body, min(most, AT_ONCE))
+        if body is not None:
+            then(replace(request, body=body))
+            return
+        if most <= AT_ONCE:
+            raise _inflates(most)
+
+        def unpacked(done: asyncio.Future[bytes | None]) -> None:
+            def go_on() -> None:
+                body = done.result()
+                if body is None:
+                    raise _inflates(most)
+                connection.hold(len(body))
+                then(replace(request, body=body))
+
+            self._guard(connection, go_on)
+
+        self._loop.run_in_executor(self._unpacker, coding.inflated, request.body, most).add_done_callback(unpacked)
+
+    def _with_version(self, connection: Connection, place: Place, then: Callable[[Served], None]) -> None:
+        """Go on with the version that the path names, opened if it must be."""
+        if not place.ref:
+            then(self._models.live(place.model))
+            return
+
+        def found(served: Served | AmbidexError) -> None:
+            if isinstance(served, AmbidexError):
+                self._fail(connection, served)
+            else:
+                connection.allow(self._limits.deadline_s)
+                self._guard(connection, lambda: then(served))
+
+        connection.allow(self._limits.open_s)
+        self._models.find(place.model, place.ref, found)
+
+    # ------------------------------------------------------------ predictions and labels
+
+    def _to_predict(self, request: Request, connection: Connection, place: Place, token: Token | None) -> None:
+        coding.only_json(request)
+        form: Form | None = None
+        if not place.ref and b"content-encoding" not in request.fields:  # the ordinary case
+            self._predict(request, connection, self._models.live(place.model), form)
+            return
+        self._with_version(
+            connection,
+            place,
+            lambda served: self._with_body(
+                request, connection, lambda unpacked: self._predict(unpacked, connection, served, form)
+            ),
+        )
+
+    def _to_feedback(self, request: Request, connection: Connection, place: Place, token: Token | None) -> None:
+        served = self._models.live(place.model)
+        if place.ref:
+            raise _no_route(request.path)
+        coding.only_json(request)
+        self._with_body(request, connection, lambda r: self._feedback(r, connection, served, token))
+
+    # ------------------------------------------------------------ health
+
+    def _live(self, request: Request, connection: Connection, place: Place, token: Token | None) -> None:
+        connection.answer(Answer(200, b'{"live":true}'))
+
+    def _ready(self, request: Request, connection: Connection, place: Place, token: Token | None) -> None:
+        ready = self._models.ready and not self.draining
+        connection.answer(Answer(200, b'{"ready":true}') if ready else Answer(503, b'{"ready":false}'))
+
+    # ------------------------------------------------------------ Open Inference Protocol
+
+    def _v2_server(self, request: Request, connection: Connection, place: Place, token: Token | None) -> None:
+        connection.answer(v2.server())
+
+    def _v2_model(self, request: Request, connection: Connection, place: Place, token: Token | None) -> None:
+        versions = self._models.versions(place.model)
+        self._with_version(connection, place, lambda served: connection.answer(v2.model(served, versions)))
+
+    def _v2_ready(self, request: Request, connection: Connection, place: Place, token: Token | None) -> None:
+        self._with_version(connection, place, lambda served: connection.answer(v2.ready(served)))
+
+    def _v2_infer(self, request: Request, connection: Connection, place: Place, token: Token | None) -> None:
+        def infer(served: Served, unpacked: Request) -> None:
+            asked = v2.read(unpacked, served)
+            self._predict(replace(unpacked, body=asked.body), connection, served, asked.form)
+
+        v2.only_tensors(request)
+        self._with_version(
+            connection, place, lambda s: self._with_body(request, connection, lambda unpacked: infer(s, unpacked))
+        )
+
+
+def _no_route(path: str) -> HttpRefusal:
+    known = [r.path for r in ROUTES if r.name != "docs"]
+    return HttpRefusal(
+        "http.not-found", f"there is no {path[:100]}{did_you_mean(path[:100], known)}", status=404,
+        found=", ".join(dict.fromkeys(known)),
+    )  # fmt: skip
+
+
+def _inflates(most: int) -> HttpRefusal:
+    return HttpRefusal(
+        "http.too-large", f"the body inflates to more than {most:,} bytes", status=413,
+        do="send fewer rows at a time, or score a table: ambidex score NAME TABLE --out FILE",
+    )  # fmt: skip
 
 
 def _place(error: BaseException) -> str:

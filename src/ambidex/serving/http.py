@@ -20,6 +20,7 @@ from typing import Any
 import httptools
 
 from ambidex.errors import AmbidexError
+from ambidex.serving.coding import WORTH, takes_gzip
 from ambidex.serving.framing import fault_of, path_of
 from ambidex.serving.messages import Answer, Limits, Request, Tally, refusal
 from ambidex.serving.outbox import Outbox
@@ -378,6 +379,11 @@ class Connection(asyncio.Protocol):
         return self._current is not None and not self._transport.is_closing()
 
     @property
+    def path(self) -> str:
+        """Of the request under way."""
+        return "" if self._current is None else self._current.path
+
+    @property
     def lazy_since(self) -> float:
         """Since when the caller has sent no whole request; infinity while it has one under way."""
         return math.inf if self._current or self._queue or self._unsent or self._last else self._since
@@ -411,6 +417,9 @@ class Connection(asyncio.Protocol):
         close = not request.keep_alive or ((self._gate.draining or self._eof) and not self._queue)
         head = [_LINES[answer.status], b"content-type: ", answer.media, b"\r\n"]
         head += [f"{k.lower()}: {v}\r\n".encode("latin-1") for k, v in answer.headers.items()]
+        if len(answer.body) >= WORTH:
+            answer.packed = takes_gzip(request.fields)
+            head.append(b"vary: accept-encoding\r\n")
         if answer.packed:
             head.append(b"content-encoding: gzip\r\n")
         if request.old and not close:

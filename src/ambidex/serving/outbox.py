@@ -8,7 +8,8 @@ from collections.abc import Callable, Collection
 from email.utils import formatdate
 from typing import Protocol
 
-from ambidex.serving.messages import Answer
+from ambidex.serving.coding import pack
+from ambidex.serving.messages import JSON, Answer
 
 __all__ = ["Outbox"]
 
@@ -55,7 +56,12 @@ class Outbox:
                 continue
             body = answer.body
             if lost and answer.logged_as in lost:
-                body = body[:-1] + b',"logged":false}'
+                if answer.media == JSON:
+                    body = body[:-1] + b',"logged":false}'
+                else:
+                    head += b"ambidex-logged: false\r\n"
+            if answer.packed:
+                body = pack(body)
             out.append(b"%b%bcontent-length: %d\r\n\r\n" % (head, date, len(body)))
             if with_body:
                 out.append(body)

@@ -82,7 +82,7 @@ def find(path: str) -> Place | None:
     >>> find("/predict/churn@7")[1:3], find("/v2/models/churn/versions/3/infer")[1:3], find("/predict/a%2f../b")
     (('churn', '7'), ('churn', '3'), None)
     """
-    parts = path[1:].split("/")
+    parts = path[1:].split("/") if path.startswith("/") else ()
     for pattern, route in _BY_LENGTH.get(len(parts), ()):
         words: dict[str, str] = {}
         for want, got in zip(pattern, parts, strict=True):

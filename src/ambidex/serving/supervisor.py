@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -27,6 +27,7 @@ import msgspec
 from ambidex import errors
 from ambidex.errors import AmbidexError, EnvironmentProblem, UsageError
 from ambidex.serving.address import address_of, bind, cannot_listen
+from ambidex.serving.entry import Asks, Rates, hosts_of
 from ambidex.serving.loader import Registry
 from ambidex.serving.log import utc
 from ambidex.serving.messages import Limits
@@ -55,6 +56,8 @@ def run(
     log_folder: Path,
     ready: Callable[..., object] | None = None,
     limits: Limits | None = None,
+    asks: Asks | None = None,
+    tokens: bool = False,
 ) -> None:
     """Serve until SIGTERM (returns) or Ctrl-C (raises ``KeyboardInterrupt``), both after draining.
 
@@ -62,13 +65,15 @@ def run(
 
     Args:
         make_models: Called inside each worker, after the fork: opens the workspace there.
-        host: Loopback address or name; public ones need a token, and there are none yet.
+        host: Address or name; one that other machines can reach needs a token.
         port: 0 to 65535; 0 takes a free one.
         workers: Processes, 1 to 64.
         log_folder: The workspace's ``.ambidex/log``.
         ready: Called once all workers are loaded and the socket listens, with the address and the versions
             that answer: ``ready("http://127.0.0.1:8377", "churn@3")``.
         limits: What one caller may take.
+        asks: What is asked of callers; if None any Host is answered, and a token is asked for once one was made.
+        tokens: Whether a token exists that somebody could use.
 
     Raises:
         UsageError: Port, host or workers no server can have.
@@ -78,10 +83,13 @@ def run(
     """
     if not 1 <= workers <= MOST_WORKERS:
         raise UsageError("usage.value", f"cannot run {workers} workers", found=f"1 to {MOST_WORKERS}", do="--workers 1")
-    family, address = address_of(host, port)
-    listener = bind(family, address, host, port)
+    asked = asks or Asks()
+    where = address_of(host, port, tokens=tokens and asked.tokens != "off")
+    listener = bind(where, host, port)
+    hosts = None if asks is None else hosts_of(host, public=where.public, named=tuple(asked.hosts or ()))
+    asked = replace(asked, hosts=hosts, tokens="on" if where.public else asked.tokens)
     try:
-        _Family(make_models, listener, workers, log_folder, ready, limits or Limits(), host).run()
+        _Family(make_models, listener, workers, log_folder, ready, limits or Limits(), host, asked).run()
     finally:
         listener.close()
 
@@ -121,6 +129,7 @@ class _Family:
         ready: Callable[..., object] | None,
         limits: Limits,
         host: str,
+        asks: Asks,
     ) -> None:
         self._make_models = make_models
         self._listener = listener
@@ -129,6 +138,8 @@ class _Family:
         self._ready = ready
         self._limits = limits
         self._host = host
+        self._asks = asks
+        self._rates = None if asks.rate is None else Rates(asks.rate, asks.burst)
         self._workers: dict[int, _Worker] = {}
         self._died_young = dict.fromkeys(range(count), 0)
         self._start_at: dict[int, float] = {}
@@ -363,6 +374,8 @@ class _Family:
                 go=go,
                 parent=waits,
                 limits=self._limits,
+                asks=self._asks,
+                rates=self._rates,
             )
         except AmbidexError as error:
             tell("worker.error", {"error": {"kind": type(error).__name__, **error.to_dict()}})

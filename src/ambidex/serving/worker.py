@@ -12,12 +12,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ambidex.access import Tokens
 from ambidex.serving.app import App
+from ambidex.serving.entry import Asks, Entry, Rates
 from ambidex.serving.http import Gate
 from ambidex.serving.loader import Models, Registry
 from ambidex.serving.log import PredictionLog, Report
-from ambidex.serving.messages import Limits
+from ambidex.serving.messages import Limits, Tally
 from ambidex.serving.outbox import Outbox
+from ambidex.serving.replays import Replays
 
 __all__ = ["serve"]
 
@@ -34,6 +37,8 @@ def serve(
     go: Callable[[], None],
     parent: int,
     limits: Limits | None = None,
+    asks: Asks | None = None,
+    rates: Rates | None = None,
 ) -> None:
     """Serve until SIGTERM, then answer what is under way and return.
 
@@ -46,10 +51,13 @@ def serve(
         go: Waits until all workers are loaded and the socket listens.
         parent: Pipe that only the parent holds open.
         limits: What one caller may take.
+        asks: What is asked of callers.
+        rates: Requests of each token, counted over all workers.
 
     Raises:
         AmbidexError: A live version does not open.
     """
+    entry = Entry(asks or Asks(), registry.tokens(Tokens()), report, rates)
     models = Models(registry, report)
     loaded(models.open_all())
     go()
@@ -57,15 +65,26 @@ def serve(
 
     loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
-    loop.run_until_complete(_run(models, listener, PredictionLog(log_folder, report), report, parent, limits))
+    log = PredictionLog(log_folder, report)
+    replays = Replays(log_folder.parent / "run" / "keys.sqlite", report)
+    entry.follow(registry.tokens)
+    loop.run_until_complete(_run(models, listener, log, report, parent, limits or Limits(), entry, replays))
 
 
 async def _run(
-    models: Models, listener: socket.socket, log: PredictionLog, report: Report, parent: int, limits: Limits | None
+    models: Models,
+    listener: socket.socket,
+    log: PredictionLog,
+    report: Report,
+    parent: int,
+    limits: Limits,
+    entry: Entry,
+    replays: Replays,
 ) -> None:
     loop = asyncio.get_running_loop()
-    app = App(models, log, report, loop)
-    gate = Gate(loop, app, Outbox(loop, log.flush), limits)
+    tally = Tally()
+    app = App(models, log, report, loop, entry=entry, limits=limits, tally=tally, replays=replays)
+    gate = Gate(loop, app, Outbox(loop, log.flush), limits, tally)
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.set_exception_handler(lambda _, said: report("loop.error", {"what": str(said.get("message"))[:300]}))
@@ -83,6 +102,7 @@ async def _run(
     await door.close()
     await gate.drain()
     models.stop()
+    entry.stop()
     log.close()
     report("worker.drained", dict(app.counts))
 
