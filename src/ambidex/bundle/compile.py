@@ -205,7 +205,7 @@ def _put(e: Sequence[Any], value: float, tried: dict[int, set[float]]) -> None:
     match e[0]:
         case "num":
             tried.setdefault(int(e[1]), set()).add(value)
-        case "fill" | "tiny" | "clip":
+        case "fill" | "tiny" | "below" | "clip":
             _put(e[1], value, tried)
         case "sub":
             _put(e[1], value + float(e[2]), tried)
@@ -227,7 +227,7 @@ def _edges(e: Any, tried: dict[int, set[float]]) -> None:
     elif e[0] == "pick" and e[1][0] != "raw":
         for key, _ in e[2][:200]:
             _put(e[1], float(key), tried)
-    elif e[0] in ("fn", "prod", "fill", "sub", "add", "mul", "div", "clip", "tiny", "nan"):
+    elif e[0] in ("fn", "prod", "fill", "sub", "add", "mul", "div", "clip", "tiny", "below", "nan"):
         for part in e[1:]:
             if isinstance(part, list | tuple) and part:
                 _edges(part, tried)

@@ -8,6 +8,7 @@ A plan is JSON. Its expressions are lists, the operation first:
 - ``["add" | "sub" | "mul" | "div", x, c]``, ``["prod", x, y]``, ``["const", c]``, ``["clip", x, low, high]``.
 - ``["bin", x, [edges]]``: how many edges are at or below x. ``["fn", name, x]``: ``FUNCTIONS``.
 - ``["tiny", x]``: x kept apart from zero, for trees that read numbers within 1e-35 of zero as zero.
+- ``["below", x]``: x, but the one number that LightGBM reads otherwise in a sparse matrix goes below its threshold.
 
 Nothing of a plan is written into the source but numbers and places: texts stand in tables. So the source can do no
 more than these operations, whoever wrote the plan.
@@ -23,10 +24,12 @@ from typing import Any
 
 from ambidex.errors import Refused
 
-__all__ = ["FUNCTIONS", "TINY", "encoder_of", "expit", "linear_of", "softmax"]
+__all__ = ["FUNCTIONS", "TINY", "ZERO", "encoder_of", "expit", "linear_of", "softmax"]
 
 Expression = list[Any]
 TINY = 1e-30
+ZERO = -1.0000000180025095e-35
+"""LightGBM's own limit of zero, -1e-35 as a float32: it splits there, and a dense row of it counts as zero."""
 
 
 def _safe(function: Callable[[float], float], below: float) -> Callable[[float], float]:
@@ -141,6 +144,9 @@ class _Writer:
             case "tiny":
                 x, t = self.value(e[1]), repr(TINY)
                 return f"{x} if {x} > {t} or {x} < -{t} or {x} == 0 or {x} != {x} else {t} if {x} > 0 else -{t}"
+            case "below":
+                x = self.value(e[1])
+                return f"{2 * ZERO!r} if {x} == {ZERO!r} else {x}"
             case "pick":
                 return self.pick(e[1], _table(e), _maybe(e[3]), _maybe(e[4]))
         raise Refused("check.opens", f"the compiled form holds an operation that is not known: {str(e[0])[:40]!r}")

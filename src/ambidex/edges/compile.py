@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ambidex.bundle.compiled import TREES
+from ambidex.bundle.compiled_source import ZERO
 from ambidex.edges.features_of import Value, features_of, inputs_of, numbers_of
 from ambidex.edges.native import Native
 from ambidex.edges.tree_text import near_zero, text_of, thresholds
@@ -52,17 +53,37 @@ def plan_of(scorer: Any) -> Planned:
     if model is None or not isinstance(plan, Mapping) or "kinds" not in plan:
         raise NotCompiled("the model is Python code of its own (predict.py)")
     values = inputs_of([plan["kinds"][name] for name in plan["names"]])
+    sparse = False
     while type(model).__name__ == "Pipeline" and type(model).__module__.startswith("sklearn."):
         for _, step in model.steps[:-1]:
             values = features_of(step, values)
+            sparse = _gives_sparse(step, sparse)
         model = model.steps[-1][1]
-    return _estimator(model, values, int(plan["place"]), plan["task"])
+    return _estimator(model, values, int(plan["place"]), sparse=sparse)
 
 
-def _estimator(model: Any, values: list[Value], place: int, task: str) -> Planned:
+def _gives_sparse(step: Any, given: bool) -> bool:
+    """Whether a transformer gives a sparse matrix."""
+    kind = type(step).__name__
+    if kind == "Pipeline":
+        for _, part in step.steps:
+            given = _gives_sparse(part, given)
+        return given
+    if kind == "ColumnTransformer":
+        return bool(step.sparse_output_)
+    if kind == "OneHotEncoder":
+        return bool(step.sparse_output)
+    if kind == "KBinsDiscretizer":
+        return bool(step.encode == "onehot")
+    if kind == "FeatureUnion":
+        return any(_gives_sparse(part, given) for _, part in step.transformer_list)
+    return given
+
+
+def _estimator(model: Any, values: list[Value], place: int, *, sparse: bool) -> Planned:
     kind = type(model).__name__
     if kind in _LINEAR and type(model).__module__.startswith("sklearn."):
-        return _linear(model, numbers_of(values, kind), place, task)
+        return _linear(model, numbers_of(values, kind), place)
     if type(model).__module__.startswith("lightgbm") and model.booster_.pandas_categorical:
         values = _lightgbm_categories(model, values)
     scored = forest_of(model, place)
@@ -70,10 +91,10 @@ def _estimator(model: Any, values: list[Value], place: int, task: str) -> Planne
         raise NotCompiled(f"{kind} has no compiled form")
     if getattr(model, "_preprocessor", None) is not None:  # HistGradientBoosting with categories
         values = features_of(model._preprocessor, values)
-    return _trees(scored, numbers_of(values, kind))
+    return _trees(scored, numbers_of(values, kind), sparse=sparse)
 
 
-def _trees(scored: Scored, features: Sequence[Expression]) -> Planned:
+def _trees(scored: Scored, features: Sequence[Expression], *, sparse: bool = False) -> Planned:
     cuts: dict[int, list[float]] = {}
     es = list(features)
     for feature, code in (scored.codes or {}).items():
@@ -90,6 +111,9 @@ def _trees(scored: Scored, features: Sequence[Expression]) -> Planned:
     else:
         text = scored.text or b""
         cuts = _cuts_of_text(text)
+        for feature, some in cuts.items():
+            if sparse and ZERO in some:
+                es[feature] = ["below", es[feature]]
     plan = {
         "link": scored.link, "tolerance": scored.tolerance,
         "scorer": {"kind": "trees", "file": TREES, "numbers": scored.numbers, "outputs": scored.outputs,
@@ -135,7 +159,7 @@ def _lightgbm_categories(model: Any, values: list[Value]) -> list[Value]:
     return made
 
 
-def _linear(model: Any, features: Sequence[Expression], place: int, task: str) -> Planned:
+def _linear(model: Any, features: Sequence[Expression], place: int) -> Planned:
     kind = type(model).__name__
     link = _LINEAR[kind]
     coefficients = np.atleast_2d(np.asarray(model.coef_, dtype=np.float64))
@@ -152,7 +176,6 @@ def _linear(model: Any, features: Sequence[Expression], place: int, task: str) -
             link = "expit-complement"
     elif len(coefficients) > 1:
         raise NotCompiled(f"{kind} predicts several outcomes")
-    del task
     outputs = [
         {"intercept": float(b), "terms": [[float(w), e] for w, e in zip(row, features, strict=True)]}
         for row, b in zip(coefficients, intercepts, strict=True)
