@@ -7,16 +7,20 @@ Protocol below ``/v2``.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 from ambidex.access import Token, Tokens
+from ambidex.data.run_folder import read_run
 from ambidex.errors import AmbidexError, did_you_mean
-from ambidex.serving import coding, v2
+from ambidex.serving import coding, metrics, v2
 from ambidex.serving.entry import Asks, Entry
 from ambidex.serving.feedback import Feedback
-from ambidex.serving.http import Connection
+from ambidex.serving.http import Connection, Gate
 from ambidex.serving.loader import Models, Served
 from ambidex.serving.log import PredictionLog, Report
 from ambidex.serving.messages import Answer, Limits, Request, Tally, refusal
@@ -24,6 +28,7 @@ from ambidex.serving.predict import Form, ModelFailed, Predict
 from ambidex.serving.problems import HttpRefusal, internal
 from ambidex.serving.replays import Replays
 from ambidex.serving.routes import ROUTES, Place, find
+from ambidex.serving.stages import Stages
 
 __all__ = ["App"]
 
@@ -47,8 +52,11 @@ class App:
         limits: What one caller may take.
         tally: Counts answers, also those that never came here.
         replays: Requests with a key that were carried out before.
+        stages: Where the time of requests goes.
+        run_folder: Where the workers leave their snapshots.
 
     Attributes:
+        gate: The connections of this worker.
         counts: Requests by outcome, rows, failures of models.
         draining: True once the worker was told to stop: not ready any more.
     """
@@ -64,9 +72,15 @@ class App:
         limits: Limits | None = None,
         tally: Tally | None = None,
         replays: Replays | None = None,
+        stages: Stages | None = None,
+        run_folder: Path | None = None,
     ) -> None:
+        self.gate: Gate | None = None
         self._models = models
+        self._log = log
         self._report = report
+        self._stages = stages
+        self._run_folder = run_folder
         self._loop = loop
         self._entry = entry or Entry(Asks(), Tokens(), report)
         self._limits = limits or Limits()
@@ -76,11 +90,11 @@ class App:
         self.draining = False
         self._predict = Predict(log, report, loop, self.counts, self._guard)
         self._feedback = Feedback(log, loop, self.counts, self._guard, replays)
-        self._unpacker = ThreadPoolExecutor(1, thread_name_prefix="unpack")
+        self._aside = ThreadPoolExecutor(1, thread_name_prefix="aside")
         self._handlers: dict[str, Handler] = {
             "predict": self._to_predict, "feedback": self._to_feedback, "live": self._live, "ready": self._ready,
             "v2_server": self._v2_server, "v2_model": self._v2_model, "v2_ready": self._v2_ready,
-            "v2_infer": self._v2_infer,
+            "v2_infer": self._v2_infer, "metrics": self._metrics,
         }  # fmt: skip
 
     # ------------------------------------------------------------ the way of a request
@@ -160,7 +174,7 @@ class App:
 
             self._guard(connection, go_on)
 
-        self._loop.run_in_executor(self._unpacker, coding.inflated, request.body, most).add_done_callback(unpacked)
+        self._loop.run_in_executor(self._aside, coding.inflated, request.body, most).add_done_callback(unpacked)
 
     def _with_version(self, connection: Connection, place: Place, then: Callable[[Served], None]) -> None:
         """Go on with the version that the path names, opened if it must be."""
@@ -209,6 +223,40 @@ class App:
     def _ready(self, request: Request, connection: Connection, place: Place, token: Token | None) -> None:
         ready = self._models.ready and not self.draining
         connection.answer(Answer(200, b'{"ready":true}') if ready else Answer(503, b'{"ready":false}'))
+
+    # ------------------------------------------------------------ figures
+
+    def figures(self) -> dict[str, Any]:
+        """What this worker counts beside the stages; part of its snapshot."""
+        gate = self.gate
+        return {
+            "counts": dict(self.counts), "statuses": {str(s): n for s, n in self.tally.statuses.items()},
+            "refusals": dict(self.tally.refusals), "unlogged": dict(self._log.unlogged), "refs": self._models.refs,
+            "connections": len(gate.connections) if gate else 0, "in_flight": gate.in_flight if gate else 0,
+        }  # fmt: skip
+
+    def _metrics(self, request: Request, connection: Connection, place: Place, token: Token | None) -> None:
+        mine = {"pid": os.getpid(), "index": 0, "versions": [], **self.figures()}
+        if self._stages is not None:
+            mine = self._stages.snapshot(self.figures())
+        live = {s.model: s.number for s in self._models.served}
+        opened = coding.wants(request, "application/openmetrics-text")
+        scope = token.models if token is not None else ()
+
+        def read() -> bytes:
+            others = [] if self._run_folder is None else read_run(self._run_folder)
+            family = [o for o in others if o["server"] == mine.get("server") and o["pid"] != mine["pid"]]
+            return metrics.render([mine, *family], live, models=scope, openmetrics=opened)
+
+        self._later(connection, read, lambda text: Answer(200, text, metrics.OPEN if opened else metrics.PLAIN))
+
+    def _later(self, connection: Connection, work: Callable[[], bytes], form: Callable[[bytes], Answer]) -> None:
+        """Answer with what a thread makes."""
+
+        def done(made: asyncio.Future[bytes]) -> None:
+            self._guard(connection, lambda: connection.answer(form(made.result())))
+
+        self._loop.run_in_executor(self._aside, work).add_done_callback(done)
 
     # ------------------------------------------------------------ Open Inference Protocol
 

@@ -117,6 +117,11 @@ class Gate:
 
     # ------------------------------------------------------------ connections
 
+    @property
+    def in_flight(self) -> int:
+        """Requests that wait for their answer."""
+        return sum(c.waits for c in self.connections)
+
     def makes_room(self) -> bool:
         """Cut the connection that has gone longest without a whole request, if one has for ``patience_s``."""
         if self._cuttable <= 0:

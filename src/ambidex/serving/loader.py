@@ -174,6 +174,16 @@ class Models:
             do=f"POST to the model {near[0]}" if near else None,
         )  # fmt: skip
 
+    @property
+    def served(self) -> list[Served]:
+        """The live versions."""
+        return list(self._live.values())
+
+    @property
+    def refs(self) -> list[str]:
+        """Their references."""
+        return [s.ref for s in self._live.values()]
+
     def versions(self, model: str) -> list[int]:
         """Versions of a model that a pointer names, or that is live here."""
         pointed = {n for n in self._pointers.get(model, {}).values() if n is not None}

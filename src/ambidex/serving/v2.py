@@ -279,7 +279,8 @@ def _form(said: _Infer, wanted: list[tuple[str, bool]]) -> Form:
             outputs.append(tensor)
         head: dict[str, Any] = {"model_name": served.model, "model_version": str(served.number)}
         head |= {"id": said.id} if said.id is not None else {}
-        head |= {"parameters": said.parameters} if said.parameters else {}
+        echoed = {k: v for k, v in (said.parameters or {}).items() if k != "binary_data_output"}
+        head |= {"parameters": echoed} if echoed else {}
         head["outputs"] = outputs
         body = _encode(head)
         if not tail:

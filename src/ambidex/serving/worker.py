@@ -85,6 +85,7 @@ async def _run(
     tally = Tally()
     app = App(models, log, report, loop, entry=entry, limits=limits, tally=tally, replays=replays)
     gate = Gate(loop, app, Outbox(loop, log.flush), limits, tally)
+    app.gate = gate
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.set_exception_handler(lambda _, said: report("loop.error", {"what": str(said.get("message"))[:300]}))
