@@ -242,7 +242,7 @@ def test_a_colleagues_notebook_with_two_traps_of_its_own(place: Path, tmp_path: 
     told = {t["kind"]: t["cells"] for t in result.data["traps"]}
     assert told["refitted-in-loop"] == [2] and 3 in told["batch-dependent"]
     assert told["unseen-level"] == [1]
-    failed = [c["name"] for c in ambidex.test("colleague@1", at=place).data["checks"] if not c["passed"]]
+    failed = [c["name"] for c in ambidex.test("colleague@1", at=place).data["contract"] if not c["passed"]]
     assert failed == ["missing, new and extreme values"]  # as the trap says
     ambidex.promote("colleague@1", to="live", at=place)
 

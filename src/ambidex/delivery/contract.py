@@ -1,8 +1,7 @@
 """Contract tests of a version: what must hold before anybody relies on it.
 
-The sections are those of the ML test score (Breck et al. 2017, "The ML Test Score"): data, model,
-infrastructure, monitoring. Each check here is run, none is asked; a section's points are its passed checks,
-and the score is the least section's.
+One that fails fails the version's test. The checks of the ML test score, which says how ready the whole is, stand in
+``readiness.py``; several rest on these.
 """
 
 from __future__ import annotations
@@ -21,9 +20,7 @@ from ambidex.delivery.material import Material
 from ambidex.delivery.train import train
 from ambidex.errors import AmbidexError
 
-__all__ = ["SECTIONS", "TestCheck", "run_checks"]
-
-SECTIONS = ("data", "model", "infrastructure", "monitoring")
+__all__ = ["TestCheck", "run_checks"]
 
 Outcome = tuple[bool, str]
 

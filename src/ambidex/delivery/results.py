@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from ambidex.delivery.coded import Adopted
-from ambidex.delivery.contract import SECTIONS, TestCheck
 from ambidex.delivery.package import Parity
 from ambidex.delivery.retrain import Step
 from ambidex.delivery.score import Scored
@@ -17,7 +16,7 @@ from ambidex.report.words import plural
 
 __all__ = [
     "drifted", "fit_words", "gated", "labelled", "monitored", "packaged", "promoted", "resumed", "retrained",
-    "rolled_back", "scored", "tested", "trained",
+    "rolled_back", "scored", "trained",
 ]  # fmt: skip
 
 Lines = list[tuple[Mark, str]]
@@ -94,24 +93,6 @@ def trained(version: VersionRecord, *, was: int, event: int, rows: int, evaluati
         lines=(("✓", f"{version.ref} on {rows:,} rows, {fit_words(evaluation)}"),),
         next=(f"ambidex test {version.ref}", f"ambidex gate {version.ref}"),
     )
-
-
-def tested(ref: str, checks: Sequence[TestCheck]) -> Result:
-    """Contract tests were run; the score is the least section's."""
-    name, _, number = ref.partition("@")
-    failed = [c for c in checks if not c.passed]
-    points = {s: sum(c.passed for c in checks if c.section == s) for s in SECTIONS}
-    lines: Lines = [("■" if failed else "✓", f"{ref}: {len(checks) - len(failed)} of {len(checks)} checks passed")]
-    lines += [("✓" if c.passed else "■", f"{c.section:<14} {c.name}: {c.what}") for c in checks]
-    return Result(
-        verb="test",
-        data={
-            "model": name, "version": int(number), "passed": not failed, "score": min(points.values()),
-            "sections": points, "checks": [c.to_dict() for c in checks],
-        },
-        lines=tuple(lines), passed=not failed, code="check.tests" if failed else None,
-        next=(f"ambidex gate {ref}",) if not failed else (),
-    )  # fmt: skip
 
 
 WORN = 10

@@ -18,6 +18,7 @@ from ambidex.bundle.open import load_scorer
 from ambidex.bundle.reference import make_reference
 from ambidex.data.table import Table
 from ambidex.delivery import coded
+from ambidex.delivery.environment import environment
 from ambidex.delivery.material import Material, outcome, treated
 from ambidex.delivery.unlabelled import evaluate_segments
 from ambidex.errors import DataError, did_you_mean
@@ -155,6 +156,7 @@ def train(
         "data": material.manifest.to_json(),
         "code": code_hash(recipe),
         "ambidex": __version__,
+        "environment": environment(model.get("runtime", ())),
         "split": "a fifth of the units by the hash of the key, the same in every version",
     }
     files = {
