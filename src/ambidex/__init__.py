@@ -62,6 +62,7 @@ if TYPE_CHECKING:
         token,
         train,
         ui,
+        watch,
     )
     from ambidex.report.answer import Answer, Result
     from ambidex.stats.claim import Claim, Verdict, decide
@@ -116,6 +117,7 @@ __all__ = [
     "token",
     "train",
     "ui",
+    "watch",
 ]
 
 _ELSEWHERE = {
