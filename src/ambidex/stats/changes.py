@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -84,31 +85,51 @@ def per_df(profile: ArrayLike, live: ArrayLike, *, ordered: bool) -> float:
     return float(((math.sqrt(n / m) * r - math.sqrt(m / n) * c) ** 2 / (r + c)).sum()) / (len(r) - 1)
 
 
-def swing(looks: ArrayLike) -> float:
+def swing(looks: ArrayLike, groups: Sequence[Any] | None = None, *, name: str = "", alpha: float = 0.05) -> Estimate:
     """Variance of the cells' shares between looks as a multiple of the binomial: chi2 of homogeneity over its df.
 
-    About 1 for independent rows of one distribution; season and autocorrelation make it larger.
+    About 1 for independent rows of one distribution; season and autocorrelation make it larger. The bounds are
+    those of a scaled chi2, which is what it is if all variances are larger by one factor.
 
     Args:
         looks: Counts, shape (looks, cells).
+        groups: Of each look, shape (looks,): only looks of one group (weekday, hour) are compared.
+        name: Shown name.
+        alpha: Two-sided error rate of the bounds.
 
-    >>> swing([[50, 50], [50, 50]]), round(swing([[90, 10], [10, 90]]), 1)
+    >>> swing([[50, 50], [50, 50]]).value, round(swing([[90, 10], [10, 90]]).value, 1)
     (0.0, 128.0)
     """
+    from scipy import special
+
     counts = np.asarray(looks, dtype=np.float64)
+    keys = np.zeros(len(counts), dtype=object) if groups is None else np.asarray(groups, dtype=object)
+    total, df = 0.0, 0
+    for key in dict.fromkeys(keys.tolist()):
+        statistic, freedom = _homogeneity(counts[keys == key])
+        total, df = total + statistic, df + freedom
+    blank = Estimate(
+        name=name, kind="ratio", value=math.nan, low=0.0, high=math.inf, n=len(counts), level=1 - alpha,
+        method="chi2 of homogeneity over its degrees of freedom",
+    )  # fmt: skip
+    if df == 0:
+        return blank
+    low, high = total / special.chdtri(df, alpha / 2), total / special.chdtri(df, 1 - alpha / 2)
+    return replace(blank, value=total / df, low=float(low), high=float(high))
+
+
+def _homogeneity(counts: Floats) -> tuple[float, int]:
     counts = counts[counts.sum(axis=1) > 0]
     if len(counts) < 2:
-        return math.nan
+        return 0.0, 0
     column = counts.sum(axis=0)
-    least = counts.sum(axis=1).min() * column / column.sum()
-    kept = counts[:, least >= 1.0]
-    rest = counts[:, least < 1.0].sum(axis=1, keepdims=True)
-    counts = np.hstack([kept, rest]) if rest.sum() else kept
+    thin = counts.sum(axis=1).min() * column / column.sum() < 1.0
+    counts = np.hstack([counts[:, ~thin], counts[:, thin].sum(axis=1, keepdims=True)])
+    counts = counts[:, counts.sum(axis=0) > 0]
     if counts.shape[1] < 2:
-        return math.nan
-    rows, columns = counts.sum(axis=1, keepdims=True), counts.sum(axis=0, keepdims=True)
-    expected = rows * columns / counts.sum()
-    return float(((counts - expected) ** 2 / expected).sum() / ((len(counts) - 1) * (counts.shape[1] - 1)))
+        return 0.0, 0
+    expected = counts.sum(axis=1, keepdims=True) * counts.sum(axis=0, keepdims=True) / counts.sum()
+    return float(((counts - expected) ** 2 / expected).sum()), (len(counts) - 1) * (counts.shape[1] - 1)
 
 
 def swing_p(past: Sequence[float], now: float) -> float:

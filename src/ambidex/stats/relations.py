@@ -16,7 +16,9 @@ from ambidex.stats import laws
 
 __all__ = ["Separation", "separation"]
 
-TREES = 60
+TREES = 40
+WORTH = 0.01
+"""p-value above which nobody asks which columns it was."""
 FEWEST = 100
 """Rows on either side below which nothing is tried."""
 
@@ -28,7 +30,7 @@ class Separation:
     Attributes:
         p_value: Of "one distribution", by the rank test on rows that the trees have not seen.
         auc: Their ranking of those rows; .5 is chance.
-        importance: Of each column in the trees, summing to 1, shape (columns,).
+        importance: AUC lost by shuffling a column, shape (columns,); empty where nothing was found.
         n: Rows of now.
     """
 
@@ -54,7 +56,7 @@ def separation(then: NDArray[np.uint8], now: NDArray[np.uint8], *, seed: int) ->
     if min(len(then), len(now)) < FEWEST or then.shape[1] == 0:
         return None
     try:
-        from sklearn.ensemble import RandomForestClassifier
+        from sklearn.ensemble import HistGradientBoostingClassifier
     except ImportError:
         return None
     rng = np.random.default_rng(seed)
@@ -63,22 +65,32 @@ def separation(then: NDArray[np.uint8], now: NDArray[np.uint8], *, seed: int) ->
     half_then, half_now = len(then) // 2, len(now) // 2
     x = np.concatenate([then[:half_then], now[:half_now]]).astype(np.float32)
     y = np.repeat([0, 1], [half_then, half_now])
-    forest = RandomForestClassifier(
-        n_estimators=TREES, max_depth=8, min_samples_leaf=8, max_features=0.5, class_weight="balanced",
-        random_state=seed % (1 << 31), n_jobs=1,
+    # Boosted trees on cells: a tenth of a forest's time, and as quick to see a correlation that came or went.
+    trees = HistGradientBoostingClassifier(
+        max_iter=TREES, max_leaf_nodes=12, learning_rate=0.15, min_samples_leaf=20, l2_regularization=1.0,
+        early_stopping=False, class_weight="balanced", random_state=seed % (1 << 31), max_bins=64,
     )  # fmt: skip
-    forest.fit(x, y)
+    trees.fit(x, y)
     rest = np.concatenate([then[half_then:], now[half_now:]]).astype(np.float32)
     from scipy.stats import rankdata
 
-    ranks = rankdata(forest.predict_proba(rest)[:, 1])
+    truth = np.repeat([False, True], [len(then) - half_then, len(now) - half_now])
+
+    def auc_of(rows: NDArray[np.float32]) -> tuple[float, NDArray[np.float64]]:
+        ranks = rankdata(trees.decision_function(rows))
+        n = int(truth.sum())
+        return float(ranks[truth].sum()) - n * (n + 1) / 2, ranks
+
+    above, ranks = auc_of(rest)
     m, n = len(then) - half_then, len(now) - half_now
-    above = float(ranks[m:].sum()) - n * (n + 1) / 2
     ties = np.unique(ranks, return_counts=True)[1].astype(np.float64)
     total = m + n
     spread = m * n / 12 * (total + 1 - float((ties**3 - ties).sum()) / (total * (total - 1)))
     z = (above - m * n / 2 - 0.5) / math.sqrt(spread) if spread > 0 else 0.0
     p = laws.normal_p(z) / 2 if z > 0 else 1 - laws.normal_p(z) / 2  # better than chance is the only news
-    return Separation(
-        p_value=min(1.0, p), auc=above / (m * n), importance=tuple(forest.feature_importances_.tolist()), n=len(now)
-    )
+    importance = []
+    for j in range(x.shape[1]) if p < WORTH else ():
+        shuffled = rest.copy()
+        shuffled[:, j] = rng.permutation(shuffled[:, j])
+        importance.append((above - auc_of(shuffled)[0]) / (m * n))
+    return Separation(p_value=min(1.0, p), auc=above / (m * n), importance=tuple(importance), n=len(now))

@@ -126,5 +126,6 @@ def relations(
     claim = Claim(measure="relations", relation="below", margin=alpha, alpha=alpha, looks="anytime")
     if decide(claim, exact("p of one distribution", found.p_value, n=found.n)).outcome != "supported":
         return []
-    text = f"live rows can be told from the reference's, AUC {found.auc:.2f}; likely {', '.join(names[:3])}"
+    text = f"columns go together differently: live rows are told from the reference's, AUC {found.auc:.2f}; "
+    text += f"likely {', '.join(names[:3])}"
     return [Ring("relations", tuple(names[:3]), began, text)]
