@@ -83,6 +83,11 @@ def _named(source: Table, pattern: re.Pattern[str], outcome: str) -> list[str]:
     ]
 
 
+def part_of(ask: Ask) -> str:
+    """Heading of what the rows of the cost table are."""
+    return f"by {ask.treatment}" if ask.treatment else "part"
+
+
 def cost_table(ask: Ask) -> list[dict[str, Any]]:
     """What was spent and what was counted, by label of the treatment (or of all rows), and what one of them cost.
 
@@ -99,7 +104,7 @@ def cost_table(ask: Ask) -> list[dict[str, Any]]:
     rows = []
     for label, mask in [*parts, ("all", np.ones(source.rows, dtype=bool))]:
         spent = sum(float(np.nansum(source.number(c)[mask])) for c in spend)
-        row: dict[str, Any] = {"of": label, "rows": int(mask.sum())}
+        row: dict[str, Any] = {part_of(ask): label, "rows": int(mask.sum())}
         if not few and len(spend) > 1:
             row |= {f"spent {c}": round(float(np.nansum(source.number(c)[mask])), 2) for c in spend}
         row["spent"] = round(spent, 2) if spend else None
@@ -138,7 +143,7 @@ def cost_tiles(ask: Ask, whole: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 def cost_figure(ask: Ask, table: list[dict[str, Any]]) -> Figure | None:
     key = f"cost per {ask.outcome}"
-    rows = tuple({"label": str(r["of"]), "value": r[key]} for r in table if r.get(key) is not None)
+    rows = tuple({"label": str(r[part_of(ask)]), "value": r[key]} for r in table if r.get(key) is not None)
     if len(rows) < 2:
         return None
     return Figure(

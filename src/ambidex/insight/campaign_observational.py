@@ -243,7 +243,8 @@ def _overlap(
         },
     ]  # fmt: skip
     text = (
-        f"{share(made.share_extreme)} of an arm had less than a 1% chance of one side; effective units "
+        f"{share(made.share_extreme)} of an arm had less than a 1% chance of being on one of the two sides; "
+        f"effective units "
         f"{count(made.kish_treated)} of {count(float(t.sum()))} {names[0]}, {count(made.kish_control)} of "
         f"{count(float((1 - t).sum()))} {names[1]}"
     )

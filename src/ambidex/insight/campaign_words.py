@@ -215,7 +215,9 @@ def assumptions_finding(rows: Sequence[dict[str, Any]], lead: Paid, ask: Ask) ->
         return None
     earns = sum(r["above_0"] == "supported" for r in rows)
     loses = sum(r["above_0"] == "refuted" for r in rows)
-    title = f"Of {len(rows)} sets of margin and cost, {earns} earn, {loses} lose, {len(rows) - earns - loses} are open"
+    told = [(earns, "earns", "earn"), (loses, "loses", "lose"), (len(rows) - earns - loses, "is open", "are open")]
+    parts = [f"{n} {one if n == 1 else many}" for n, one, many in told if n]
+    title = f"Of {len(rows)} sets of margin and cost, {', '.join(parts)}"
 
     def label(r: dict[str, Any]) -> str:
         parts = [f"margin {number(r['value'])}"]

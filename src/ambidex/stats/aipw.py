@@ -224,7 +224,7 @@ def kish(weights: Floats) -> float:
 def _why_not(shares: tuple[float, float], effective: tuple[float, float], counts: tuple[int, int]) -> str:
     for arm, share, alone, n in zip(("controls", "treated"), shares, effective, counts, strict=True):
         if share > SHARE:
-            return f"{100 * share:.0f}% of the {arm} had less than a 1% chance of one of the two"
+            return f"{100 * share:.0f}% of the {arm} had less than a 1% chance of being on one of the two sides"
         if alone < max(FEWEST, PART * n):
             return f"the {n:,} {arm}, weighted to look like all, count as {alone:.0f}"
     return ""
