@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ambidex.access import VERB, Tokens, fold
 from ambidex.bundle.open import Served, open_served
-from ambidex.records import POINTERS
+from ambidex.records import POINTERS, Rollout
 from ambidex.workspace import Workspace, open_workspace
 
 __all__ = ["Desk"]
@@ -42,6 +42,12 @@ class Desk:
     def tokens(self, before: Tokens) -> Tokens:
         """The tokens that exist by now."""
         return fold(self._workspace.store.events(after=before.seq, verbs=(VERB,)), before)
+
+    def rollouts(self, models: Sequence[str]) -> dict[str, Rollout]:
+        """The roll-outs under way of these models."""
+        found = {name: self._workspace.store.document(f"rollout/{name}") for name in models}
+        said = {name: Rollout.from_json(document) for name, document in found.items() if document}
+        return {name: rollout for name, rollout in said.items() if rollout.open}
 
     def open_version(self, model: str, number: int) -> Served:
         """Verify, try in a child, load: slow, and never on the event loop."""

@@ -11,14 +11,14 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ambidex.access import Tokens, fold
 from ambidex.errors import AmbidexError, NotFound, Refused
-from ambidex.records import Column, Event, Schema
+from ambidex.records import Column, Event, Rollout, Schema
 
 SCHEMA = Schema(
     columns=(
@@ -75,6 +75,11 @@ class StubRegistry:
             Event(seq=i, at="2026-01-01T00:00:00.000000Z", by="a", verb="token", body=b) for i, b in enumerate(bodies)
         ]
         return fold(made)
+
+    def rollouts(self, models: Sequence[str]) -> dict[str, Rollout]:
+        path = self.folder / "rollouts.json"
+        said = json.loads(path.read_text()) if path.exists() else {}
+        return {name: Rollout.from_json(said[name]) for name in models if name in said}
 
     def open_version(self, model: str, number: int) -> Opened:
         if number > 20:

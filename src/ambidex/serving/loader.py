@@ -2,7 +2,8 @@
 
 Pointers are read in a thread of their own every ``POLL_S``; versions are opened in another, verified and tried
 in a child. The event loop only ever swaps a reference between two ticks, so every answer names one version.
-A version that does not open leaves the old one serving. The version before stays loaded: back is at once.
+A version that does not open leaves the old one serving. The version before stays loaded: back is at once. So is
+what the other pointers name: a canary and a shadow begin with the pointer's move.
 """
 
 from __future__ import annotations
@@ -13,22 +14,26 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from ambidex.access import Tokens
+from ambidex.bundle.example import example_of
 from ambidex.errors import AmbidexError, DataError, NotFound, Refused, did_you_mean, nearest
 from ambidex.ports import Scorer
-from ambidex.records import NAME, POINTERS, Schema
+from ambidex.records import NAME, POINTERS, Rollout, Schema
 from ambidex.serving.decode import RowDecoder
 from ambidex.serving.hot import Way
 from ambidex.serving.log import Report
 
-__all__ = ["POLL_S", "Models", "OpenedVersion", "Registry", "Served"]
+__all__ = ["POLL_S", "Models", "OpenedVersion", "Registry", "Served", "Split"]
 
 POLL_S = 0.15
 KEPT = 6
 """Versions of a model kept loaded: the live one, the one before, and some asked for by number."""
+AHEAD = ("shadow", "canary", "staging", "previous", "candidate")
+"""Pointers whose versions are opened ahead, in this order."""
+AHEAD_RETRY_S = 60.0
 RETRY_S = 5.0
 """A version that did not open is tried again after so long, while a pointer names it."""
 
@@ -59,6 +64,9 @@ class Registry(Protocol):
     def tokens(self, before: Tokens) -> Tokens:
         """The tokens that exist by now."""
 
+    def rollouts(self, models: Sequence[str]) -> Mapping[str, Rollout]:
+        """The roll-outs under way of these models."""
+
     def open_version(self, model: str, number: int) -> OpenedVersion:
         """Verify, try in a child, load; slow. Raises ``Refused`` or ``NotFound``."""
 
@@ -74,11 +82,27 @@ class Served:
     scorer: Scorer
     decoder: RowDecoder
     way: Way
+    example: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def ref(self) -> str:
         """`NAME@7`."""
         return f"{self.model}@{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """What else answers or is asked while a version is tried beside the live one.
+
+    Attributes:
+        rollout: Says which units the canary answers.
+        canary: Answers them; None: nobody.
+        shadow: Scores what live has answered, unseen; None: nobody.
+    """
+
+    rollout: Rollout | None = None
+    canary: Served | None = None
+    shadow: Served | None = None
 
 
 Done = Callable[["Served | AmbidexError"], None]
@@ -90,6 +114,9 @@ class Models:
     Args:
         registry: The workspace, as seen from this worker.
         report: Told of switches and of versions that do not open.
+
+    Attributes:
+        splits: Models with a canary or a shadow; the others are not in it.
     """
 
     def __init__(self, registry: Registry, report: Report) -> None:
@@ -102,9 +129,13 @@ class Models:
         self._failed: dict[tuple[str, int], tuple[float, AmbidexError]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._over = threading.Event()
-        # Two threads: versions that callers ask for by number never stand before the one that goes live.
+        self._rollouts: Mapping[str, Rollout] = {}
+        self.splits: dict[str, Split] = {}
+        # Three threads: versions that callers ask for by number, or that other pointers name, never stand before
+        # the one that goes live.
         self._follower = ThreadPoolExecutor(1, thread_name_prefix="open-live")
         self._asker = ThreadPoolExecutor(1, thread_name_prefix="open-asked")
+        self._ahead = ThreadPoolExecutor(1, thread_name_prefix="open-ahead")
         self.ready = False
 
     # ------------------------------------------------------------ start
@@ -145,7 +176,7 @@ class Models:
     def stop(self) -> None:
         """Stop following; what is loaded stays."""
         self._over.set()
-        for opener in (self._follower, self._asker):
+        for opener in (self._follower, self._asker, self._ahead):
             opener.shutdown(wait=False, cancel_futures=True)
 
     # ------------------------------------------------------------ asking
@@ -230,6 +261,8 @@ class Models:
         while not self._over.wait(POLL_S):
             try:
                 pointers = {n: dict(p) for n, p in self._registry.resolve().items()}
+                split = [n for n, p in pointers.items() if p.get("canary") is not None]
+                rollouts = self._registry.rollouts(split) if split else {}
             except Exception as error:  # whatever the store does, serving goes on
                 if not unreadable:
                     unreadable = True
@@ -239,7 +272,7 @@ class Models:
                 unreadable = False
                 self._report("pointers.readable", {})
             try:
-                self._loop.call_soon_threadsafe(self._apply, pointers)
+                self._loop.call_soon_threadsafe(self._apply, pointers, rollouts)
             except RuntimeError:  # the loop is closed
                 return
 
@@ -249,7 +282,8 @@ class Models:
             schema = opened.schema
             decoder = RowDecoder(schema)
             way = Way(model, number, schema, opened.scorer, decoder, slow=bool(getattr(opened, "slow", False)))
-            return Served(model, number, opened.digest, schema, opened.scorer, decoder, way)
+            example = dict(getattr(opened, "example", None) or example_of(schema))
+            return Served(model, number, opened.digest, schema, opened.scorer, decoder, way, example)
         except AmbidexError as error:
             # Its place on this machine is nobody's business who asks over HTTP.
             kept = error.code if isinstance(error, Refused | DataError) else "check.opens"
@@ -261,8 +295,9 @@ class Models:
 
     # ------------------------------------------------------------ following, on the loop
 
-    def _apply(self, pointers: dict[str, dict[str, int | None]]) -> None:
+    def _apply(self, pointers: dict[str, dict[str, int | None]], rollouts: Mapping[str, Rollout]) -> None:
         self._pointers = pointers
+        self._rollouts = rollouts
         wanted = set(self._registry.names) or set(pointers)
         for model, places in pointers.items():
             if model not in wanted or NAME.fullmatch(model) is None:
@@ -275,6 +310,33 @@ class Models:
                     self._report("version.left", {"model": model, "was": live.number})
             elif live is None or live.number != number:
                 self._follow_to(model, number)
+            for pointer in AHEAD:
+                if (ahead := places.get(pointer)) is not None and number is not None:
+                    self._open_ahead(model, ahead)
+            self._split(model)
+
+    def _open_ahead(self, model: str, number: int) -> None:
+        """What a pointer names is open before anybody asks: a roll-out begins, or goes back, at once."""
+        if self._held(model, number) is None and (model, number) not in self._opening:
+            failed = self._failed.get((model, number))
+            if failed is None or time.monotonic() - failed[0] >= AHEAD_RETRY_S:
+                self._go(model, number, None, self._ahead)
+
+    def _split(self, model: str) -> None:
+        places, live = self._pointers.get(model, {}), self._live.get(model)
+        rollout = self._rollouts.get(model)
+        canary, shadow = (
+            None if (n := places.get(pointer)) is None or live is None or n == live.number else self._held(model, n)
+            for pointer in ("canary", "shadow")
+        )
+        if rollout is None or canary is None or rollout.version != canary.number or rollout.stage != "canary":
+            rollout = canary = None
+        if canary is None and shadow is None:
+            self.splits.pop(model, None)
+            return
+        now = Split(rollout, canary, shadow)
+        if self.splits.get(model) != now:
+            self.splits[model] = now
 
     def _follow_to(self, model: str, number: int) -> None:
         held = self._held(model, number)
@@ -285,7 +347,9 @@ class Models:
         if failed is None or time.monotonic() - failed[0] >= RETRY_S:
             self._go(model, number, None)
 
-    def _go(self, model: str, number: int, done: Done | None) -> None:
+    def _go(
+        self, model: str, number: int, done: Done | None, thread: ThreadPoolExecutor | None = None
+    ) -> None:  # fmt: skip
         waiting = self._opening.get((model, number))
         if waiting is not None:
             waiting += [done] if done else []
@@ -298,7 +362,7 @@ class Models:
             result = self._open(model, number)
             loop.call_soon_threadsafe(self._opened, model, number, result)
 
-        (self._follower if done is None else self._asker).submit(work)
+        (thread or (self._follower if done is None else self._asker)).submit(work)
 
     def _opened(self, model: str, number: int, result: Served | AmbidexError) -> None:
         callbacks = self._opening.pop((model, number), [])
@@ -308,6 +372,7 @@ class Models:
             live = self._live.get(model)
             if self._pointers.get(model, {}).get("live") == number and (live is None or live.number != number):
                 self._switch(result)
+            self._split(model)
         else:
             self._failed[model, number] = (time.monotonic(), result)
             while len(self._failed) > 1000:
@@ -338,8 +403,12 @@ class Models:
             held.move_to_end(live.number)
         held[served.number] = served
         held.move_to_end(served.number)
-        while len(held) > KEPT:
-            held.popitem(last=False)
+        named = set(self._pointers.get(served.model, {}).values())
+        for number in list(held):
+            if len(held) <= KEPT:
+                break
+            if number not in named and number != served.number:
+                del held[number]
 
 
 def _why(error: AmbidexError) -> str:

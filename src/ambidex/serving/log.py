@@ -67,13 +67,15 @@ class Logging:
 
     Attributes:
         durable: Wait with the answers of a tick until its rows survive power loss.
-        rotate_bytes: A file of frames that is larger is left for the next.
+        rotate_bytes: A file of frames that is larger is left for the next;
+        rotate_s: one that has been written for so long too.
         privacy: Columns that are hashed or dropped, by model.
         retain_s: Seconds that rows are kept, by model; no entry: for ever.
     """
 
     durable: bool = False
     rotate_bytes: int = 64 << 20
+    rotate_s: float = 86400.0
     privacy: Mapping[str, Privacy] = field(default_factory=dict)
     retain_s: Mapping[str, float] = field(default_factory=dict)
 
@@ -98,6 +100,7 @@ class PredictionLog:
         self._waiting: dict[str, list[bytes]] = {}
         self._rows: dict[str, int] = {}
         self._writers: dict[tuple[str, str], FrameWriter] = {}
+        self._aged: dict[tuple[str, str], tuple[FrameWriter, float]] = {}
         self._parts: dict[tuple[str, str], int] = {}
         self._broken: set[str] = set()
         self.unlogged: dict[str, int] = {}
@@ -140,10 +143,10 @@ class PredictionLog:
             waiting.append(frame)
             self._rows[model] += count
 
-    def add(self, model: str, frames: Sequence[bytes]) -> None:
-        """Frames of one row each, to be written with this tick."""
-        self._waiting.setdefault(model, []).extend(frames)
-        self._rows[model] = self._rows.get(model, 0) + len(frames)
+    def kept(self, model: str, column: str, value: Any) -> Any:
+        """A value as the log keeps it: hashed where the column is, None where it is dropped."""
+        rule = self._logging.privacy.get(model)
+        return rule.row({column: value}).get(column) if rule else value
 
     def flush(self) -> set[str]:
         """Write what waits, one write a model; returns the models whose rows did not reach the kernel."""
@@ -191,6 +194,15 @@ class PredictionLog:
             why = error.strerror or type(error).__name__
             raise EnvironmentProblem("env.disk", f"the labels could not be kept: {why}", do="send them again") from None
 
+    def rotate(self) -> None:
+        """Leave files that have been written for a day, so that their rows can expire; call it now and then."""
+        now = time.monotonic()
+        for (model, kind), (writer, since) in list(self._aged.items()):
+            if self._writers.get((model, kind)) is not writer:
+                del self._aged[model, kind]
+            elif now - since > self._logging.rotate_s and kind == "http":
+                self._drop_writer(model, kind)
+
     def close(self) -> None:
         """Close the files."""
         for writer in self._writers.values():
@@ -203,6 +215,7 @@ class PredictionLog:
             part = self._parts.get((model, kind), 1)
             writer = FrameWriter(self._folder / model / f"{kind}-{self._run}-{part:04d}.frames")
             self._writers[model, kind] = writer
+            self._aged[model, kind] = (writer, time.monotonic())
         return writer
 
     def _drop_writer(self, model: str, kind: str) -> None:

@@ -36,6 +36,9 @@ class Limits:
         deadline_s: Seconds from a whole request to its answer; then 504.
         open_s: The same where a version must be opened first.
         drain_s: Seconds for requests under way once the server was told to stop.
+        memory_bytes: A worker that holds more is replaced by another; 0: 1 GB beyond four times what it held once it
+            was ready.
+        full_again_s: Not before it has run so long: what it needs to live is no leak.
     """
 
     head_bytes: int = 16 << 10
@@ -54,6 +57,8 @@ class Limits:
     deadline_s: float = 1.0
     open_s: float = 30.0
     drain_s: float = 10.0
+    memory_bytes: int = 0
+    full_again_s: float = 30.0
 
 
 @dataclass(slots=True)

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Collection
 from email.utils import formatdate
+from time import perf_counter_ns
 from typing import Protocol
 
 from ambidex.serving.coding import pack
@@ -27,11 +28,18 @@ class Outbox:
     Args:
         loop: The event loop.
         write_log: Writes the frames of this tick; returns the models whose frames could not be written.
+        ticked: Told how long that took, ns.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, write_log: Callable[[], Collection[str]]) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        write_log: Callable[[], Collection[str]],
+        ticked: Callable[[int], None] = lambda ns: None,
+    ) -> None:
         self._loop = loop
         self._write_log = write_log
+        self._ticked = ticked
         self._waiting: list[tuple[Sender, Answer | None, bytes, bool]] = []
         self._date = (0, b"")
 
@@ -41,12 +49,19 @@ class Outbox:
             self._loop.call_soon(self.flush)
         self._waiting.append((connection, answer, head, body))
 
+    def write_log(self) -> None:
+        """Write what the log holds back, unless answers wait for it: then they do."""
+        if not self._waiting:
+            self._write_log()
+
     def flush(self) -> None:
         """Write the log, then the answers, each connection's in one write."""
         waiting, self._waiting = self._waiting, []
         if not waiting:
             return
+        began = perf_counter_ns()
         lost = self._write_log()
+        self._ticked(perf_counter_ns() - began)
         parts: dict[Sender, list[bytes]] = {}
         date = self._date_line()
         for connection, answer, head, with_body in waiting:

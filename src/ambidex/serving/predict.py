@@ -25,6 +25,7 @@ SLICE = 100
 DEADLINE_S = 1.0
 """A slow model's request that would wait longer is told at once to come back."""
 
+Then = Callable[[str, int], None]
 Form = Callable[[Served, dict[str, Any]], Answer]
 """Writes an answer otherwise than as ``/predict`` does: from the version and the document of the public contract."""
 
@@ -54,11 +55,18 @@ class Predict:
         self._report = report
         self._loop = loop
         self._guard = guard
-        self._ids = Ids()
+        self.ids = Ids()
         self.counts = counts
 
     def __call__(
-        self, request: Request, connection: Connection, served: Served, form: Form | None = None, arm: str = "live"
+        self,
+        request: Request,
+        connection: Connection,
+        served: Served,
+        form: Form | None = None,
+        arm: str = "live",
+        first: str | None = None,
+        then: Then | None = None,
     ) -> None:
         """Answer a request, at once or later.
 
@@ -68,6 +76,8 @@ class Predict:
             served: The version that answers.
             form: How the answer is written; as JSON of the public contract if None.
             arm: What the log calls it.
+            first: Id of its row, where it has one row; None: the next one.
+            then: Told the first id and the number of rows once it is answered and in the log of this tick.
 
         Raises:
             AmbidexError: What ``RowDecoder.decode`` raises; ``ModelFailed``; ``http.overload``.
@@ -76,7 +86,7 @@ class Predict:
         rows = way.records(body)
         count = len(rows)
         if way.lane is not None and count:
-            self._slowly(connection, served, rows, body, form, arm)
+            self._slowly(connection, served, rows, body, form, arm, first, then)
             return
         if count == 1:
             began = perf_counter_ns()
@@ -85,11 +95,11 @@ class Predict:
             except Exception as error:  # a model may raise anything; only this request fails
                 raise self._failed(served, arm, body, count, 0, f"raises {type(error).__name__}") from None
             us = (perf_counter_ns() - began) // 1_000
-            self._answer(connection, served, scores, body, us, form, arm)
+            self._answer(connection, served, scores, body, us, form, arm, first, then)
             return
         if count <= SLICE:
             us = self._score(served, rows, scores := [], body, arm)
-            self._answer(connection, served, scores, body, us, form, arm)
+            self._answer(connection, served, scores, body, us, form, arm, first, then)
             return
         scores, spent = [], [0]
 
@@ -100,7 +110,7 @@ class Predict:
             if len(scores) < count:
                 self._loop.call_soon(self._guard, connection, step)
             else:
-                self._answer(connection, served, scores, body, spent[0], form, arm)
+                self._answer(connection, served, scores, body, spent[0], form, arm, first, then)
 
         step()
 
@@ -117,7 +127,15 @@ class Predict:
         return (perf_counter_ns() - began) // 1_000
 
     def _slowly(
-        self, connection: Connection, served: Served, rows: Sequence[Any], body: bytes, form: Form | None, arm: str
+        self,
+        connection: Connection,
+        served: Served,
+        rows: Sequence[Any],
+        body: bytes,
+        form: Form | None,
+        arm: str,
+        first: str | None,
+        then: Then | None,
     ) -> None:
         """In the lane of a model that is too slow for the loop."""
         lane, began = served.way.lane, perf_counter_ns()
@@ -127,7 +145,8 @@ class Predict:
             def answer() -> None:
                 if isinstance(scores, str):
                     raise self._failed(served, arm, body, len(rows), 0, scores)
-                self._answer(connection, served, scores, body, (perf_counter_ns() - began) // 1_000, form, arm)
+                us = (perf_counter_ns() - began) // 1_000
+                self._answer(connection, served, scores, body, us, form, arm, first, then)
 
             if connection.waits:
                 self._guard(connection, answer)
@@ -143,6 +162,8 @@ class Predict:
         us: int,
         form: Form | None,
         arm: str,
+        first: str | None,
+        then: Then | None,
     ) -> None:
         way, count = served.way, len(scores)
         wrong = valid(way.task, scores)
@@ -154,13 +175,16 @@ class Predict:
             document = way.document([], scores)
             connection.answer(Answer(200, _encode(document)) if form is None else form(served, document))
             return
-        first = self._ids.first(count)
+        if first is None or count > 1:
+            first = self.ids.first(count)
         self._log.add_request(way.stream(arm), first, count, way.logged(scores), body, us)
         if form is None:
             connection.answer(Answer(200, way.answer(first, scores), logged_as=served.model))
         else:
             ids = [next_id(first, i) for i in range(count)]
             connection.answer(form(served, way.document(ids, scores)))
+        if then is not None:
+            then(first, count)
 
     def _failed(self, served: Served, arm: str, body: bytes, count: int, row: int, why: str) -> ModelFailed:
         """A version that gives no score: counted, reported, and in the log, where a roll-out is judged."""
@@ -169,7 +193,7 @@ class Predict:
         where = {"model": served.model, "version": served.number}
         self._report("model.failed", {**where, "row": row, "why": why, "incident": incident})
         stream = served.way.stream(arm, "http.model")
-        self._log.add_request(stream, self._ids.first(count), count, b"", body)
+        self._log.add_request(stream, self.ids.first(count), count, b"", body)
         return ModelFailed(fault, incident)
 
 

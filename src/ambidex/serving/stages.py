@@ -80,7 +80,8 @@ class VersionStages:
         add: Called with the ``Timed`` of every request whose answer is ready: a list's own ``append``, since this is
             all that the road of a request pays here. The rest is done by the tick, for all its requests together.
         requests: Counted so far; ``rows``, ``failed`` (5xx), ``refused`` (4xx) and ``shed`` (429, 503) likewise.
-        shadow_dropped: Requests the shadow did not score because of load.
+        shadow_scored: Requests this version scored as the shadow.
+        shadow_dropped: Those it did not score because of load.
         exemplars: By bucket of the whole time: trace id, seconds, when.
     """
 
@@ -90,7 +91,7 @@ class VersionStages:
         self._owner = owner
         self.loaded = time.perf_counter_ns()
         self.requests = self.rows = self.failed = self.refused = self.shed = 0
-        self.shadow_dropped = 0
+        self.shadow_scored = self.shadow_dropped = 0
         self._sums = [0] * len(COUNTED)
         self._buckets = [[0] * ROOM for _ in COUNTED]
         self._waiting: list[Timed] = []
@@ -207,7 +208,8 @@ class VersionStages:
         stages = {s: {"sum": said[s][0] / 1e9, "counts": said[s][1]} for s in COUNTED}
         plain = {k: said[k] for k in PLAIN}
         return {
-            "model": self.model, "version": self.version, **plain, "shadow_dropped": self.shadow_dropped,
+            "model": self.model, "version": self.version, **plain,
+            "shadow_scored": self.shadow_scored, "shadow_dropped": self.shadow_dropped,
             "stages": stages, "exemplars": {str(k): list(v) for k, v in self.exemplars.items()},
         }  # fmt: skip
 

@@ -7,39 +7,40 @@ that waits to be accepted survives the death of a worker.
 
 from __future__ import annotations
 
-import ctypes
 import os
-import resource
 import select
 import selectors
 import signal
 import socket
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 import msgspec
 
-from ambidex import errors
 from ambidex.errors import AmbidexError, EnvironmentProblem, UsageError
 from ambidex.serving.address import address_of, bind, cannot_listen
 from ambidex.serving.entry import Asks, Rates, hosts_of
 from ambidex.serving.loader import Registry
-from ambidex.serving.log import utc
+from ambidex.serving.log import Logging, Report, utc
 from ambidex.serving.messages import Limits
+from ambidex.serving.processes import die_with, error_of, more_descriptors, signals_caught
 
 __all__ = ["run"]
 
 BACKLOG = 1024
 STOP_S = 2.0
 """Beyond the drain time; then workers are killed."""
-AGAIN_S = (0.0, 0.2, 0.5, 1.0)
+AGAIN_S = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Waits before a worker that died is started again, by how often it died young; the last is repeated."""
 YOUNG_S = 5.0
+LOOP = 4
+"""Deaths in a row so young that the server says it is going round in circles."""
+KEEPER = -1
+KEEPER_AGAIN_S = (0.5, 5.0, 30.0, 60.0)
 MOST_WORKERS = 64
 LINE = 3800
 STDERR = 2
@@ -58,6 +59,7 @@ def run(
     limits: Limits | None = None,
     asks: Asks | None = None,
     tokens: bool = False,
+    logging: Logging | None = None,
 ) -> None:
     """Serve until SIGTERM (returns) or Ctrl-C (raises ``KeyboardInterrupt``), both after draining.
 
@@ -74,6 +76,7 @@ def run(
         limits: What one caller may take.
         asks: What is asked of callers; if None any Host is answered, and a token is asked for once one was made.
         tokens: Whether a token exists that somebody could use.
+        logging: How predictions are logged.
 
     Raises:
         UsageError: Port, host or workers no server can have.
@@ -89,7 +92,9 @@ def run(
     hosts = None if asks is None else hosts_of(host, public=where.public, named=tuple(asked.hosts or ()))
     asked = replace(asked, hosts=hosts, tokens="on" if where.public else asked.tokens)
     try:
-        _Family(make_models, listener, workers, log_folder, ready, limits or Limits(), host, asked).run()
+        _Family(
+            make_models, listener, workers, log_folder, ready, limits or Limits(), host, asked, logging or Logging()
+        ).run()
     finally:
         listener.close()
 
@@ -103,7 +108,7 @@ class _Worker:
         index: Place among the workers.
         said: Read end of what it tells, non-blocking.
         hold: Write end: a byte tells it to go, the end of file that the parent is gone.
-        state: starting, loaded, serving.
+        state: starting, loaded, serving; full (another is to take its place), leaving.
     """
 
     pid: int
@@ -130,6 +135,7 @@ class _Family:
         limits: Limits,
         host: str,
         asks: Asks,
+        logging: Logging,
     ) -> None:
         self._make_models = make_models
         self._listener = listener
@@ -139,6 +145,10 @@ class _Family:
         self._limits = limits
         self._host = host
         self._asks = asks
+        self._logging = logging
+        self._keeper: _Worker | None = None
+        self._keeper_died = 0
+        self._keeper_at = 0.0
         self._rates = None if asks.rate is None else Rates(asks.rate, asks.burst)
         self._workers: dict[int, _Worker] = {}
         self._died_young = dict.fromkeys(range(count), 0)
@@ -149,7 +159,7 @@ class _Family:
         self._selector = selectors.DefaultSelector()
 
     def run(self) -> None:
-        with self._signals_caught() as wakeup:
+        with signals_caught(self._stop) as wakeup:
             self._selector.register(wakeup, selectors.EVENT_READ)
             try:
                 for index in range(self._count):
@@ -162,6 +172,10 @@ class _Family:
                 self._selector.close()
         if self._stopped_by == signal.SIGINT:
             raise KeyboardInterrupt
+
+    def _stop(self, number: int) -> None:
+        self._stopped_by = self._stopped_by or number
+        self._signals += 1
 
     # ------------------------------------------------------------ one turn
 
@@ -182,6 +196,8 @@ class _Family:
             if at <= time.monotonic():
                 del self._start_at[index]
                 self._fork(index)
+        if self._listening and self._keeper is None and time.monotonic() >= self._keeper_at:
+            self._keep()
         if not self._listening and self._workers and all(w.state == "loaded" for w in self._workers.values()):
             self._listen()
 
@@ -204,14 +220,25 @@ class _Family:
                 worker.state, worker.refs = "loaded", list(said["refs"])
                 if self._listening:
                     self._go(worker)
+            case "worker.full":
+                self._replace(worker, said)
             case "worker.error":
-                worker.error = _error(said["error"])
+                worker.error = error_of(said["error"])
                 if self._listening:
                     self._log({"event": "worker.error", **said["error"]}, worker)
             case _:
                 self._log(said, worker)
 
+    def _replace(self, worker: _Worker, said: Mapping[str, Any]) -> None:
+        """Start the one that takes the place of a worker that has grown too large; that one leaves when it serves."""
+        if worker.state != "serving" or time.monotonic() - worker.began < self._limits.full_again_s:
+            return
+        worker.state = "full"
+        self._log(said, worker)
+        self._fork(worker.index)
+
     def _bury(self) -> None:
+        self._bury_keeper()
         for worker in list(self._workers.values()):
             try:
                 pid, status = os.waitpid(worker.pid, os.WNOHANG)
@@ -224,6 +251,14 @@ class _Family:
             if self._stopped_by:
                 continue
             code = os.waitstatus_to_exitcode(status)
+            if worker.state == "leaving":
+                self._log({"event": "worker.replaced", "status": code}, worker)
+                continue
+            if any(w.index == worker.index for w in self._workers.values()):  # its place is taken, or will be
+                self._log({"event": "worker.died", "status": code, "again_in_s": None}, worker)
+                if not any(w.index == worker.index and w.state != "full" for w in self._workers.values()):
+                    self._start_at[worker.index] = time.monotonic() + AGAIN_S[2]
+                continue
             if not self._listening:
                 raise worker.error or EnvironmentProblem(
                     "env.child", f"a worker ended with status {code} before it was ready", do="ambidex doctor"
@@ -233,6 +268,8 @@ class _Family:
             wait = AGAIN_S[min(died, len(AGAIN_S) - 1)]
             self._start_at[worker.index] = time.monotonic() + wait
             self._log({"event": "worker.died", "status": code, "again_in_s": wait}, worker)
+            if died >= LOOP:
+                self._log({"event": "worker.crash-loop", "deaths": died, "again_in_s": wait}, worker)
 
     def _hear_out(self, worker: _Worker) -> None:
         with suppress(KeyError, ValueError):
@@ -264,6 +301,11 @@ class _Family:
         worker.state = "serving"
         with suppress(BrokenPipeError):
             os.write(worker.hold, b"g")
+        for other in self._workers.values():
+            if other.index == worker.index and other.state == "full":
+                other.state = "leaving"
+                with suppress(ProcessLookupError):
+                    os.kill(other.pid, signal.SIGTERM)
 
     # ------------------------------------------------------------ the end
 
@@ -287,31 +329,14 @@ class _Family:
             os.close(worker.said)
             os.close(worker.hold)
         self._workers.clear()
-
-    @contextmanager
-    def _signals_caught(self) -> Iterator[socket.socket]:
-        ours = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-        inside, outside = socket.socketpair()
-        inside.setblocking(False)
-        outside.setblocking(False)
-
-        def stop(number: int, _: object) -> None:
-            self._stopped_by = self._stopped_by or number
-            self._signals += 1
-
-        # What nohup, or a shell's &, has told this process to ignore stays ignored.
-        heeded = [n for n in ours if signal.getsignal(n) is not signal.SIG_IGN]
-        before = {n: signal.signal(n, stop) for n in heeded}
-        before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
-        wakeup = signal.set_wakeup_fd(inside.fileno(), warn_on_full_buffer=False)
-        try:
-            yield outside
-        finally:
-            signal.set_wakeup_fd(wakeup)
-            for number, handler in before.items():
-                signal.signal(number, handler)
-            inside.close()
-            outside.close()
+        if self._keeper is not None:
+            with suppress(ProcessLookupError):
+                os.kill(self._keeper.pid, signal.SIGKILL)  # a pass of sealing may end at any step
+            with suppress(ChildProcessError):
+                os.waitpid(self._keeper.pid, 0)
+            os.close(self._keeper.said)
+            os.close(self._keeper.hold)
+            self._keeper = None
 
     def _log(self, said: Mapping[str, Any], worker: _Worker) -> None:
         """One JSON line on stderr. Nobody may be reading there: a line that would have to wait is dropped."""
@@ -320,94 +345,111 @@ class _Family:
             if select.select([], [STDERR], [], 0)[1]:
                 os.write(STDERR, line[: select.PIPE_BUF])
 
+    # ------------------------------------------------------------ who looks after the log
+
+    def _keep(self) -> None:
+        self._keeper = self._forked(KEEPER, self._child_keeper)
+
+    def _bury_keeper(self) -> None:
+        keeper = self._keeper
+        if keeper is None:
+            return
+        try:
+            pid, status = os.waitpid(keeper.pid, os.WNOHANG)
+        except ChildProcessError:
+            pid, status = keeper.pid, 0
+        if pid == 0:
+            return
+        self._hear_out(keeper)
+        self._keeper = None
+        self._keeper_died = self._keeper_died + 1 if time.monotonic() - keeper.began < 60 else 0
+        wait = KEEPER_AGAIN_S[min(self._keeper_died, len(KEEPER_AGAIN_S) - 1)]
+        self._keeper_at = time.monotonic() + wait
+        self._log({"event": "log.keeper-died", "status": os.waitstatus_to_exitcode(status), "again_in_s": wait}, keeper)
+
+    def _child_keeper(self, tell: Report, waits: int) -> None:
+        from ambidex.serving.keeper import SYNC_S, keep
+
+        self._listener.close()
+
+        def alive() -> bool:
+            return not select.select([waits], [], [], SYNC_S)[0]
+
+        keep(self._log_folder, self._logging, tell, alive)
+
     # ------------------------------------------------------------ the child
 
     def _fork(self, index: int) -> None:
+        worker = self._forked(index, lambda tell, waits: self._child_worker(index, tell, waits))
+        self._workers[worker.pid] = worker
+
+    def _forked(self, index: int, main: Callable[[Report, int], None]) -> _Worker:
         said, tells = os.pipe()
         waits, hold = os.pipe()
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
             try:
-                for other in self._workers.values():
+                for other in (*self._workers.values(), *([self._keeper] if self._keeper else [])):
                     os.close(other.said)
                     os.close(other.hold)
                 os.close(said)
                 os.close(hold)
-                self._child(parent, tells, waits)
+                _child(parent, tells, waits, main)
             finally:
                 os._exit(70)
         os.close(tells)
         os.close(waits)
         os.set_blocking(said, False)
-        worker = self._workers[pid] = _Worker(pid, index, said, hold, time.monotonic())
+        worker = _Worker(pid, index, said, hold, time.monotonic())
         self._selector.register(said, selectors.EVENT_READ, worker)
+        return worker
 
-    def _child(self, parent: int, tells: int, waits: int) -> NoReturn:
-        _die_with(parent)
-        signal.set_wakeup_fd(-1)
-        for number in (signal.SIGINT, signal.SIGHUP):  # these reach the whole group; the parent passes them on
-            signal.signal(number, signal.SIG_IGN)
-        for number in (signal.SIGTERM, signal.SIGCHLD):
-            signal.signal(number, signal.SIG_DFL)
-        os.set_blocking(tells, False)
-
-        def tell(event: str, fields: Mapping[str, Any]) -> None:
-            with suppress(OSError, TypeError, ValueError):
-                line = _encode({"event": event, **fields})
-                os.write(tells, line[:LINE] + b"\n")
+    def _child_worker(self, index: int, tell: Report, waits: int) -> None:
+        from ambidex.serving.worker import serve
 
         def go() -> None:
             if not os.read(waits, 1):
                 os._exit(0)
 
-        try:
-            from ambidex.serving.worker import serve
-
-            _more_descriptors()
-            serve(
-                self._make_models(),
-                self._listener,
-                self._log_folder,
-                report=tell,
-                loaded=lambda refs: tell("worker.loaded", {"refs": refs}),
-                go=go,
-                parent=waits,
-                limits=self._limits,
-                asks=self._asks,
-                rates=self._rates,
-            )
-        except AmbidexError as error:
-            tell("worker.error", {"error": {"kind": type(error).__name__, **error.to_dict()}})
-            os._exit(error.exit_code)
-        except BaseException as error:
-            why = f"a worker failed: {type(error).__name__}: {error}"[:500]
-            tell("worker.error", {"error": {"kind": "InternalError", "code": "internal.bug", "message": why}})
-            os._exit(1)
-        os._exit(0)
+        more_descriptors()
+        serve(
+            self._make_models(),
+            self._listener,
+            self._log_folder,
+            report=tell,
+            loaded=lambda refs: tell("worker.loaded", {"refs": refs}),
+            go=go,
+            parent=waits,
+            limits=self._limits,
+            asks=self._asks,
+            rates=self._rates,
+            logging=self._logging,
+            index=index,
+        )
 
 
-def _error(said: Mapping[str, Any]) -> AmbidexError:
-    """An error of our tree that a worker told of."""
-    kind = getattr(errors, str(said.get("kind")), None)
-    known = isinstance(kind, type) and issubclass(kind, AmbidexError) and kind is not errors.MissingExtra
-    make: Any = kind if known else errors.EnvironmentProblem
-    rest = {k: said.get(k) for k in ("where", "found", "do")}
-    error: AmbidexError = make(str(said.get("code")), str(said.get("message")), **rest)
-    return error
+def _child(parent: int, tells: int, waits: int, main: Callable[[Report, int], None]) -> NoReturn:
+    die_with(parent)
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGINT, signal.SIGHUP):  # these reach the whole group; the parent passes them on
+        signal.signal(number, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    os.set_blocking(tells, False)
 
+    def tell(event: str, fields: Mapping[str, Any]) -> None:
+        with suppress(OSError, TypeError, ValueError):
+            line = _encode({"event": event, **fields})
+            os.write(tells, line[:LINE] + b"\n")
 
-def _die_with(parent: int) -> None:
-    if sys.platform == "linux":
-        PR_SET_PDEATHSIG = 1
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(0)
-
-
-def _more_descriptors() -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 4096 if hard == resource.RLIM_INFINITY else min(4096, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        with suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    try:
+        main(tell, waits)
+    except AmbidexError as error:
+        tell("worker.error", {"error": {"kind": type(error).__name__, **error.to_dict()}})
+        os._exit(error.exit_code)
+    except BaseException as error:
+        why = f"a worker failed: {type(error).__name__}: {error}"[:500]
+        tell("worker.error", {"error": {"kind": "InternalError", "code": "internal.bug", "message": why}})
+        os._exit(1)
+    os._exit(0)

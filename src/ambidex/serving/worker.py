@@ -17,14 +17,17 @@ from ambidex.serving.app import App
 from ambidex.serving.entry import Asks, Entry, Rates
 from ambidex.serving.http import Gate
 from ambidex.serving.loader import Models, Registry
-from ambidex.serving.log import PredictionLog, Report
+from ambidex.serving.log import Logging, PredictionLog, Report
 from ambidex.serving.messages import Limits, Tally
 from ambidex.serving.outbox import Outbox
 from ambidex.serving.replays import Replays
+from ambidex.serving.stages import Stages, resident_bytes
 
 __all__ = ["serve"]
 
 SWEEP_S = 0.25
+MEMORY = 1 << 30
+MEMORY_S = 1.0
 
 
 def serve(
@@ -39,6 +42,8 @@ def serve(
     limits: Limits | None = None,
     asks: Asks | None = None,
     rates: Rates | None = None,
+    logging: Logging | None = None,
+    index: int = 0,
 ) -> None:
     """Serve until SIGTERM, then answer what is under way and return.
 
@@ -53,6 +58,8 @@ def serve(
         limits: What one caller may take.
         asks: What is asked of callers.
         rates: Requests of each token, counted over all workers.
+        logging: How predictions are logged.
+        index: Place among the workers.
 
     Raises:
         AmbidexError: A live version does not open.
@@ -65,10 +72,12 @@ def serve(
 
     loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
-    log = PredictionLog(log_folder, report)
-    replays = Replays(log_folder.parent / "run" / "keys.sqlite", report)
+    log = PredictionLog(log_folder, report, logging)
+    run_folder = log_folder.parent / "run"
+    replays = Replays(run_folder / "keys.sqlite", report)
     entry.follow(registry.tokens)
-    loop.run_until_complete(_run(models, listener, log, report, parent, limits or Limits(), entry, replays))
+    stages = Stages(run_folder, index, clock=loop.time)
+    loop.run_until_complete(_run(models, listener, log, report, parent, limits or Limits(), entry, replays, stages))
 
 
 async def _run(
@@ -80,11 +89,16 @@ async def _run(
     limits: Limits,
     entry: Entry,
     replays: Replays,
+    stages: Stages,
 ) -> None:
     loop = asyncio.get_running_loop()
     tally = Tally()
-    app = App(models, log, report, loop, entry=entry, limits=limits, tally=tally, replays=replays)
-    gate = Gate(loop, app, Outbox(loop, log.flush), limits, tally)
+    outbox = Outbox(loop, log.flush, stages.tick)
+    app = App(
+        models, log, report, loop, entry=entry, limits=limits, tally=tally, replays=replays, stages=stages,
+        run_folder=stages.folder, write_log=outbox.write_log,
+    )  # fmt: skip
+    gate = Gate(loop, app, outbox, limits, tally)
     app.gate = gate
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
@@ -95,15 +109,24 @@ async def _run(
     door.open()
     gc.collect()
     gc.freeze()  # what was loaded is never garbage: collections need not walk it
+    stages.pauses.start()
+    most, looked = limits.memory_bytes or MEMORY + 4 * resident_bytes(), 0.0
     while not stop.is_set():
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), SWEEP_S)
         gate.sweep()
+        stages.sweep(app.figures)
+        log.rotate()
+        if loop.time() - looked >= MEMORY_S:
+            looked = loop.time()
+            if (held := resident_bytes()) > most:
+                report("worker.full", {"bytes": held, "most": most})  # every time: the parent may find it too early
     app.draining = True
     await door.close()
     await gate.drain()
     models.stop()
     entry.stop()
+    stages.sweep(app.figures, last=True)
     log.close()
     report("worker.drained", dict(app.counts))
 
