@@ -13,7 +13,7 @@ from typing import Any
 from ambidex.errors import AmbidexError
 from ambidex.settings import FILE
 from ambidex.ui.advice import Later
-from ambidex.ui.live import Live
+from ambidex.ui.live import Live, RunFolder
 from ambidex.ui.looking import House, Look, Verbs
 
 __all__ = ["Desk"]
@@ -40,6 +40,7 @@ class Desk:
         self._told: dict[int, dict[str, Any]] = {}
         self._advice = Later(self._advise)
         self._live: tuple[float, Live] = (-1e9, Live())
+        self._run = RunFolder(self._house.hidden / "run")
 
     def house(self) -> House:
         """The workspace as ambidex.toml says today; where the file is broken, as it said before."""
@@ -82,7 +83,10 @@ class Desk:
         now = time.monotonic()
         with self._lock:
             if now - self._live[0] > FRESH_S:
-                self._live = (now, look.attempt("the server's figures", lambda: read_live(look.house), Live()))
+                self._live = (
+                    now,
+                    look.attempt("the server's figures", lambda: self._run.look(look.now.timestamp()), Live()),
+                )
             return self._live[1]
 
     def told(self, house: House, number: int) -> dict[str, Any]:
@@ -109,9 +113,3 @@ class Desk:
 
         house = self.house()
         return read_and_advise(house.folder, house.store, house.settings, now=house.clock())
-
-
-def read_live(house: House) -> Live:
-    """The figures that the workers keep beside the log."""
-    del house
-    return Live()

@@ -22,6 +22,9 @@ def watched(look: Look, model: str) -> Row | None:
 
 
 def _summary(look: Look, model: str) -> Row | None:
+    page = look.house.store.document(f"watch-page/{model}")
+    if page is not None:
+        return page
     document = look.house.store.document(f"watch/{model}")
     if document is None or document.get("seen") is None:
         return None

@@ -11,9 +11,12 @@ from ambidex.ui.looking import Look, moment, when
 from ambidex.ui.models import MOVES, log_row
 from ambidex.ui.serving import stage_rows
 
-__all__ = ["investigate_page"]
+__all__ = ["after_release", "investigate_page"]
 
 Row = dict[str, Any]
+
+NEAR_S = 86400.0
+"""A release so long before a trouble is worth a word."""
 
 _MARKS = {"■": "bad", "▲": "warn", "✓": "ok"}
 _HEADS = {
@@ -62,7 +65,7 @@ def investigate_page(look: Look, state: ModelState) -> Row:
         "title": title,
         "text": text,
         "log": [log_row(e, look) for e in events[:8]],
-        "stages": stage_rows(look.desk.live(look), state),
+        "stages": stage_rows(look.desk.live(look), state, "6h", look.now.timestamp()),
     }
 
 
@@ -114,13 +117,24 @@ def _known(look: Look, state: ModelState, alerts: list[Row], began: str) -> tupl
     if not alerts:
         return "No alert is open", "Nothing above noise was found, so nothing asks for a cause."
     first = alerts[0]
-    moved = look.events("promote", "rollback", model=state.name, limit=1)
-    text = f"{first['text'][:1].upper()}{first['text'][1:]}."
-    at, last = moment(began), moment(moved[0].at) if moved else None
-    if at is not None and last is not None and 0 <= (at - last).total_seconds() <= 86400:
-        gone = _span((at - last).total_seconds())
-        text += f" It began {gone} after @{moved[0].version} went live ({when(moved[0].at, look.now)})."
-    return f"{first['id']}: since {first['when']}", text
+    return (
+        f"{first['id']}: since {first['when']}",
+        f"{first['text'][:1].upper()}{first['text'][1:]}.{after_release(look, state, began)}",
+    )
+
+
+def after_release(look: Look, state: ModelState, began: str) -> str:
+    """Which release came shortly before a trouble, as a sentence; nothing if none did."""
+    at = moment(began)
+    if at is None:
+        return ""
+    for event in look.events("promote", "rollback", model=state.name, limit=10):
+        moved = moment(event.at)
+        if moved is None or (event.verb == "promote" and event.body.get("to") != "live"):
+            continue
+        if 0 <= (gone := (at - moved).total_seconds()) <= NEAR_S:
+            return f" It began {_span(gone)} after @{event.version} went live ({when(event.at, look.now)})."
+    return ""
 
 
 def _span(seconds: float) -> str:

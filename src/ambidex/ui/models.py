@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from ambidex.records import POINTERS, Event, Judgement, ModelState, VersionRecord
-from ambidex.report.words import number, plural, span
+from ambidex.report.words import fixed, number, plural, span
 from ambidex.ui.looking import Look, paged, when
 
 __all__ = ["MOVES", "log_row", "model_page", "models_page", "version_page", "version_row"]
@@ -153,12 +154,13 @@ def figure(summary: Mapping[str, Any]) -> str:
     metric, value = summary.get("metric"), summary.get("value")
     if metric is None or not isinstance(value, int | float):
         return ""
+    shown: Callable[[float | None], str] = partial(fixed, digits=3) if abs(value) < 10 else number
     name = {"auc": "AUC", "r2": "R²", "rmse": "RMSE", "logloss": "log loss"}.get(
         str(metric), str(metric).replace("_", " ")
     )
     low, high = summary.get("low"), summary.get("high")
-    about = f" ({span(low, high)})" if isinstance(low, int | float) and isinstance(high, int | float) else ""
-    return f"{name} {number(value)}{about}"
+    about = f" ({span(low, high, shown)})" if isinstance(low, int | float) and isinstance(high, int | float) else ""
+    return f"{name} {shown(value)}{about}"
 
 
 def log_row(event: Event, look: Look) -> Row:
@@ -206,5 +208,6 @@ def log_row(event: Event, look: Look) -> Row:
 
 def rollout_of(look: Look, model: str) -> Row | None:
     """The roll-out that runs, as the watcher tells it."""
-    del look, model
-    return None
+    from ambidex.watch import rollout
+
+    return look.attempt(f"the roll-out of {model}", lambda: rollout.summary(look.house, model), None)

@@ -10,6 +10,7 @@ from ambidex.records import ModelState
 from ambidex.report.words import count, fixed, number, plural, share
 from ambidex.ui import advice
 from ambidex.ui.drift import alert_rows, column_rows, watched
+from ambidex.ui.investigate import after_release
 from ambidex.ui.live import WINDOWS, Live, course, last
 from ambidex.ui.looking import Look, moment, when
 from ambidex.ui.models import rollout_of, version_row
@@ -22,6 +23,8 @@ Row = dict[str, Any]
 
 SHOWN = 4
 """Columns and versions on the first page."""
+RECENT = 3
+"""Steps of a window whose last value is "now"; what is older is shown in the course only."""
 SILENT = 2.5
 """Looks that may be missing before the page says that nobody monitors."""
 
@@ -84,6 +87,7 @@ def attention(
         needs += _of_pause(look, state)
         needs += _of_silence(look, state, found.get(state.name), live)
         needs += _of_waiting(look, state)
+    needs += _of_watch(look, states)
     needs += [
         {
             "level": "bad",
@@ -105,7 +109,7 @@ def _of_alert(look: Look, state: ModelState, alert: Row) -> Row:
     page = alert["level"] == "page"
     version = alert["version"]
     mine = version is None or version == state.live
-    text = str(alert["text"])
+    text = f"{_begun(str(alert['text']))}.{after_release(look, state, str(alert['since'])) if page and mine else ''}"
     kind = {"harm": "errors above tolerance", "drift": "inputs moved", "rule": "a data rule is broken"}.get(
         str(alert["kind"]), str(alert["kind"] or "alert").replace("-", " ")
     )
@@ -123,7 +127,7 @@ def _of_alert(look: Look, state: ModelState, alert: Row) -> Row:
         "model": state.name,
         "rank": 0 if page and mine else 2 if page else 5,
         "title": f"{state.name}{f'@{version}' if version else ''}: {kind} since {alert['when']}",
-        "text": text[:1].upper() + text[1:],
+        "text": text,
         "actions": actions,
         "id": alert["id"],
     }
@@ -131,21 +135,45 @@ def _of_alert(look: Look, state: ModelState, alert: Row) -> Row:
 
 def _of_rollout(look: Look, state: ModelState) -> list[Row]:
     found = rollout_of(look, state.name)
-    if not found or found.get("state") in (None, "none", "done", "promoted", "ended"):
+    if not found or found.get("state") not in ("running", "ready", "acting"):
         return []
-    back = found.get("state") in ("rolled-back", "rolled_back", "withdrawn")
-    text = str(found.get("text") or found.get("because") or "")
-    words = str(found["state"]).replace("_", " ").replace("-", " ")
+    name, number_ = f"{state.name}@{found['version']}", found["version"]
+    ready = found["state"] == "ready"
+    where = f"in {found['stage']}" + (
+        f" on {share(found['share'], 0)} of the units" if found["stage"] == "canary" else ""
+    )
+    text = str((ready and found.get("because")) or found.get("text") or f"Compared with @{found['against']}.")
+    tripped = [t["text"] for t in found.get("trips") or () if t.get("outcome") == "supported"]
+    actions = [_link(f"/models/{state.name}", "See the roll-out", primary=not ready)]
+    if ready and look.may("promote"):
+        actions.insert(0, _link(f"/models/{state.name}/{number_}/promote?to=live", "Promote", primary=True))
     return [
         {
-            "level": "warn",
-            "model": state.name,
-            "rank": 3 if back else 7,
-            "title": f"{state.name}@{found.get('version')}: {words} in {found.get('stage')}",
-            "text": text[:1].upper() + text[1:],
-            "actions": [_link(f"/models/{state.name}", "See the roll-out", primary=True)],
+            "level": "bad" if tripped else "warn" if ready else "none", "model": state.name,
+            "rank": 1.5 if tripped else 3 if ready else 7,
+            "title": f"{name} {where}: shown to be not worse, a person decides" if ready else f"{name} is {where}",
+            "text": _begun(tripped[0] if tripped else text), "actions": actions,
         }
-    ]
+    ]  # fmt: skip
+
+
+def _of_watch(look: Look, states: Sequence[ModelState]) -> list[Row]:
+    """Parts of `watch` that fail now."""
+    from ambidex.watch.loop import troubles
+
+    found = look.attempt("the state of watch", lambda: troubles(look.house, [s.name for s in states]), list[Row]())
+    return [
+        {
+            "level": "warn", "model": t["model"], "rank": 3.5, "text": _begun(str(t["text"])), "id": t["id"],
+            "title": f"{t['model']}: {t['part']} fails in watch since {when(t['since'], look.now)}",
+            "actions": [_link(f"/models/{t['model']}", f"See {t['model']}", primary=True)],
+        }
+        for t in found
+    ]  # fmt: skip
+
+
+def _begun(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _of_pause(look: Look, state: ModelState) -> list[Row]:
@@ -172,7 +200,7 @@ def _of_silence(look: Look, state: ModelState, watch: Mapping[str, Any] | None, 
     at = moment(watch.get("at")) if watch else None
     if at is not None and look.now - at <= every * SILENT:
         return []
-    if at is None and not live.minutes.get(state.name) and not watch:
+    if at is None and not live.minutes(state.name, 0.0) and not watch:
         return []  # nothing was predicted yet as far as is known, so there is nothing to watch
     said = f"since {when(at, look.now)}" if at is not None else "yet"
     return [
@@ -242,9 +270,9 @@ def tiles(look: Look, state: ModelState, live: Live, watch: Mapping[str, Any], w
     """Predictions, answer time, errors, drift, performance: value, state, course."""
     now = look.now.timestamp()
     c = course(live, state.name, window, now)
-    running = live.running(now) and bool(live.minutes.get(state.name))
+    running = live.running and live.serves(state.name)
     idle = ("none", "○", "not served") if not running else ("none", "○", "no requests")
-    rate, p99, errors = last(c.rows), last(c.p99), last(c.errors)
+    rate, p99, errors = last(c.rows[-RECENT:]), last(c.p99[-RECENT:]), last(c.errors[-RECENT:])
     limit = limit_of(look, state.name)
     slow = limit is not None and p99 is not None and p99 > limit
     level = {str(x.get("name")): x for x in watch.get("levels") or ()}
@@ -259,7 +287,7 @@ def tiles(look: Look, state: ModelState, live: Live, watch: Mapping[str, Any], w
             f"rows scored a second over the {WINDOWS[window][0]}",
         ),
         _tile(
-            "p99 answer time",
+            "p99 time",
             "–" if p99 is None else fixed(p99, 0 if p99 >= 10 else 1),
             "ms",
             idle
@@ -274,7 +302,7 @@ def tiles(look: Look, state: ModelState, live: Live, watch: Mapping[str, Any], w
             paint="bad" if slow else "c1",
         ),
         _tile(
-            "Errors",
+            "Failures",
             "–" if errors is None else fixed(100 * errors, 2),
             "%",
             idle if errors is None else ("bad", "■", "over 0.1") if failing else ("ok", "●", "under 0.1"),
@@ -310,7 +338,7 @@ def _drift_tile(watch: Mapping[str, Any]) -> Row:
         else ("none", "○", "open")
     )
     return _tile(
-        "Features drifting",
+        "Drifting features",
         str(moved) if columns else "–",
         f"of {len(columns)}" if columns else "",
         state,
@@ -338,7 +366,7 @@ def _loss_tile(watch: Mapping[str, Any]) -> Row:
     labels = watch.get("labels") or {}
     side = share(labels["coverage"], 0) + " labelled" if labels.get("coverage") is not None else ""
     return _tile(
-        "Error, late labels",
+        "Model error",
         number(loss.get("value")) if n else "–",
         side if n else "",
         state,

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ambidex.data.run_folder import BOUNDS, STAGES
 from ambidex.records import ModelState
 from ambidex.report.words import count, fixed, share
-from ambidex.ui.live import WINDOWS, Course, Live, course, last
+from ambidex.ui.live import BUCKETS, WINDOWS, Course, Live, course, last, quantile
 from ambidex.ui.looking import Look, moment, when
 from ambidex.ui.pictures import Line, Mark, Span, lines, share_bar
 
-__all__ = ["STAGES", "answer_time", "limit_of", "releases", "serving_page", "stage_rows"]
-
-STAGES = ("queue", "parse", "features", "predict", "serialise", "log")
+__all__ = ["answer_time", "limit_of", "releases", "serving_page", "stage_rows"]
 
 Row = dict[str, Any]
 
@@ -86,7 +85,7 @@ def _drawn(
         at = moment(m["at"])
         if at is not None and first <= at.timestamp() <= final + 60:
             marks.append(Mark(at.timestamp(), m["text"]))
-    trouble = []
+    trouble = _over(found, limit)
     for span in spans:
         since, until = moment(span["since"]), moment(span.get("until")) or look.now
         if since is not None and until.timestamp() > first:
@@ -121,14 +120,14 @@ def serving_page(look: Look) -> Row:
     live = look.desk.live(look)
     data: Row = {
         "models": [s.name for s in states], "model": state.name if state else None, "window": window,
-        "windows": {k: v[0] for k, v in WINDOWS.items()}, "running": live.running(look.now.timestamp()),
-        "written": _iso(live.newest) if live.newest else None, "workers": live.workers, "stages": [], "rates": [],
-        "time": None,
+        "windows": {k: v[0] for k, v in WINDOWS.items()}, "running": live.running,
+        "written": _iso(live.written) if live.written else None, "workers": [_worker(w) for w in live.workers],
+        "stages": [], "rates": [], "time": None,
     }  # fmt: skip
     if state is None:
         return data
     data["time"] = answer_time(look, live, state, window)
-    data["stages"] = stage_rows(live, state)
+    data["stages"] = stage_rows(live, state, window, look.now.timestamp())
     found = course(live, state.name, window, look.now.timestamp())
     data["rates"] = [
         {"what": "requests", "now": _per_second(last(found.rate)), "most": _per_second(_most(found.rate))},
@@ -139,30 +138,78 @@ def serving_page(look: Look) -> Row:
     return data
 
 
-def stage_rows(live: Live, state: ModelState) -> list[Row]:
-    """Where the time of a request goes, a row a version and a stage, newest version first."""
+def _over(found: Course, limit: float | None) -> list[Span]:
+    """Stretches of two steps and more in which the 99th percentile lay above what is promised."""
+    spans: list[Span] = []
+    if limit is None:
+        return spans
+    step = found.times[1] - found.times[0]
+    began: float | None = None
+    for t, value in [*zip(found.times, found.p99, strict=True), (found.times[-1] + step, None)]:
+        over = value is not None and value > limit
+        if over and began is None:
+            began = t
+        elif not over and began is not None:
+            if t - began >= 2 * step:
+                spans.append(Span(began, t - step if t < found.times[-1] + step else found.times[-1], "over the limit"))
+            began = None
+    return spans
+
+
+def _worker(said: Row) -> Row:
+    """A worker as the page lists it."""
+    return {
+        "index": said.get("index"), "pid": said.get("pid"), "alive": bool(said.get("alive")),
+        "refs": [str(r) for r in said.get("refs") or ()], "rss": said.get("rss") or None,
+        "started": _iso(float(said["started"])) if said.get("started") else None,
+        "unlogged": sum((said.get("unlogged") or {}).values()), "connections": said.get("connections"),
+        "in_flight": said.get("in_flight"), "gc": said.get("gc"),
+    }  # fmt: skip
+
+
+def stage_rows(live: Live, state: ModelState, window: str, now: float) -> list[Row]:
+    """Where the time of a request goes over a window, a table a version, the live one first."""
+    seconds: dict[int, dict[str, float]] = {}
+    counts: dict[int, dict[str, list[int]]] = {}
+    for minute in live.minutes(state.name, now // 60 * 60 - WINDOWS[window][1]):
+        mine = seconds.setdefault(minute.version, dict.fromkeys(STAGES, 0.0))
+        buckets = counts.setdefault(minute.version, {s: [0] * BUCKETS for s in STAGES})
+        for stage, (spent, *seen) in minute.stages.items():
+            mine[stage] += spent
+            for i, n in enumerate(seen):
+                buckets[stage][i] += int(n)
     out = []
-    versions = live.stages.get(state.name, {})
-    for version in sorted(versions, reverse=True):
-        named = {name: (seconds, n) for name, seconds, n in versions[version]}
-        parts = [(name, *named[name]) for name in (*STAGES, *(n for n in named if n not in STAGES)) if name in named]
-        whole = sum(seconds for _, seconds, _ in parts) or 1.0
-        rows: list[Row] = [
-            {
-                "stage": name, "mean_us": 1e6 * seconds / n if n else None, "share": seconds / whole, "observed": n,
-                "mean": f"{fixed(1e6 * seconds / n, 1)} µs" if n else "–", "part": share(seconds / whole, 0),
-            }
-            for name, seconds, n in parts
-        ]  # fmt: skip
-        if not any(r["observed"] for r in rows):
+    for version in sorted(seconds, key=lambda v: (v != state.live, -v)):
+        whole = sum(seconds[version].values())
+        observed = sum(counts[version][STAGES[0]])
+        if not observed or not whole:
             continue
-        longest = max(rows, key=lambda r: r["share"])
+        rows: list[Row] = []
+        for stage in STAGES:
+            spent, slowest = seconds[version][stage], quantile(BOUNDS, counts[version][stage], 0.99)
+            rows.append(
+                {
+                    "stage": stage, "mean_us": 1e6 * spent / observed, "share": spent / whole, "observed": observed,
+                    "mean": f"{fixed(1e6 * spent / observed, 1)} µs", "part": share(spent / whole, 0),
+                    "p99_ms": None if slowest is None else 1000 * slowest, "p99": _at_most(slowest),
+                }
+            )  # fmt: skip
+        longest = max(rows, key=lambda r: float(r["share"]))
         said = f"@{version}: {longest['stage']} takes {longest['part']} of the time"
-        out.append({
-            "version": version, "live": version == state.live, "rows": rows, "sentence": said,
-            "picture": share_bar([(r["stage"], r["share"]) for r in rows], said),
-        })  # fmt: skip
+        out.append(
+            {
+                "version": version, "live": version == state.live, "rows": rows, "sentence": said, "observed": observed,
+                "picture": share_bar([(str(r["stage"]), float(r["share"])) for r in rows], said),
+            }
+        )  # fmt: skip
     return out[:6]
+
+
+def _at_most(seconds: float | None) -> str:
+    """A 99th percentile; below the first bucket nothing finer is known."""
+    if seconds is None:
+        return "–"
+    return "under 0.1 ms" if seconds <= BOUNDS[0] else f"{fixed(1000 * seconds, 1)} ms"
 
 
 def _per_second(value: float | None) -> str:
