@@ -7,13 +7,14 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from ambidex.bundle import seal
 from ambidex.bundle.additive import AdditiveScorer
 from ambidex.bundle.compiled import PLAN, TREES, open_compiled, require_library, runtime_of
+from ambidex.bundle.example import example_of
 from ambidex.bundle.segments import SegmentScorer
 from ambidex.bundle.uplift import UpliftScorer
 from ambidex.errors import MissingExtra, Refused
@@ -108,6 +109,7 @@ class Served:
         runtime: ``compiled`` or ``fallback``.
         reason: Why.
         slow: Whether a prediction takes longer than the event loop of a server may wait.
+        example: A row as callers send it.
     """
 
     digest: str
@@ -115,6 +117,7 @@ class Served:
     runtime: str
     reason: str
     slow: bool = False
+    example: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def schema(self) -> Schema:
@@ -236,10 +239,16 @@ def open_served(blobs: Blobs, bundle: str) -> Served:
             try_in_child(
                 files["model.json"], files["golden.json"], files={n: files[n] for n in (PLAN, TREES) if n in files}
             )
-            return Served(bundle, open_compiled(files), runtime, reason)
+            compiled = open_compiled(files)
+            return Served(bundle, compiled, runtime, reason, example=_example(compiled.schema, files))
     try_in_child(files["model.json"], files["golden.json"], files=_without_plan(files))
     slow = json.loads(files["model.json"])["format"] in _WITH_FILES
-    return Served(bundle, _loaded(files), runtime, reason, slow)
+    scorer = _loaded(files)
+    return Served(bundle, scorer, runtime, reason, slow, _example(scorer.schema, files))
+
+
+def _example(schema: Schema, files: Mapping[str, bytes]) -> dict[str, Any]:
+    return example_of(schema, json.loads(files["golden.json"])["rows"])
 
 
 def _verified(blobs: Blobs, bundle: str) -> tuple[dict[str, Any], dict[str, bytes]]:
