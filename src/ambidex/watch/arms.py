@@ -7,20 +7,19 @@ out, so that reading again finds the same units in the same order, and only more
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+import json
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ambidex.data.frames import log_files, read_frames
+from ambidex.data.log import log_view
 from ambidex.records import Rollout, Schema
 from ambidex.watch.log import label_text, moment
 
-__all__ = ["Arms", "Outcome", "Row", "outcomes", "read_arms", "row_of", "stage_frames", "stamp"]
+__all__ = ["Arms", "Outcome", "Row", "first_rows", "outcomes", "read_arms", "stamp"]
 
-SLACK_S = 120.0
-"""A file whose last change lies so long before the stage holds nothing of it."""
+PAGE = 50_000
 
 
 @dataclass(slots=True)
@@ -74,57 +73,49 @@ class Outcome:
     label: str
 
 
-def stage_frames(folder: Path, rollout: Rollout) -> Iterator[dict[str, Any]]:
-    """The frames of a model in the files that changed since the stage began."""
-    began = moment(rollout.staged)
-    oldest = 0.0 if began is None else began.timestamp() - SLACK_S
-    for path in log_files(folder, rollout.model):
-        if path.stat().st_mtime >= oldest:
-            yield from read_frames(path)[0]
+def read_arms(
+    folder: Path, model: str, schema: Schema, *, since: str, candidate: tuple[str, int], live: tuple[str, int],
+    labels: bool = True,
+) -> Arms:  # fmt: skip
+    """The rows of two versions and their labels, from the log.
 
-
-def read_arms(frames: Iterable[Mapping[str, Any]], rollout: Rollout, schema: Schema) -> Arms:
-    """Sort a stage's frames into its arms.
+    Only what a caller asked over HTTP counts: a table that was scored had no split.
 
     Args:
-        frames: Predictions and labels of the model, in any order.
-        rollout: The stage.
+        folder: The workspace's log folder.
+        model: Model's name.
         schema: Names the entity and key.
+        since: From when on, as the log writes it.
+        candidate: Arm (``shadow``, ``canary``, ``live``) and version of the candidate.
+        live: The same of the version that it is compared with.
+        labels: Whether labels are wanted.
     """
     arms = Arms()
-    mine = "shadow" if rollout.stage == "shadow" else "canary"
-    for frame in frames:
-        identity = str(frame.get("id"))
-        if frame.get("kind") == "label":
-            entry = (str(frame.get("at", "")), label_text(frame.get("label")))
-            arms.labels.setdefault(identity, []).append(entry)
-            continue
-        at = str(frame.get("at", ""))
-        if at < rollout.staged or frame.get("source", "http") != "http":
-            continue
-        arm, version = frame.get("arm") or "live", frame.get("version")
-        if arm == mine and version == rollout.version:
-            arms.candidate[identity] = row_of(frame, at, schema)
-        elif arm == "live" and version == rollout.against:
-            arms.live[identity] = row_of(frame, at, schema)
-    for given in arms.labels.values():
-        given.sort()
-    return arms
-
-
-def row_of(frame: Mapping[str, Any], at: str, schema: Schema) -> Row:
-    """A prediction frame as a row."""
-    riders = frame.get("riders") or {}
-    named = next((riders[c] for c in (schema.entity, schema.key) if c and riders.get(c) is not None), frame.get("id"))
-    us = frame.get("us")
-    error = frame.get("error")
-    return Row(
-        at=at,
-        unit=label_text(named),
-        p=frame.get("p"),
-        us=float(us) if isinstance(us, int | float) else None,
-        error=str(error) if error else None,
+    riders = [f'"r:{c}"' for c in (schema.entity, schema.key) if c]
+    unit = f"coalesce({', '.join([*riders, 'id'])})"
+    began = datetime.fromisoformat(since).astimezone(UTC).replace(tzinfo=None)
+    asked = (
+        f"SELECT id, \"at\", {unit}, p, ps, us, error, version, coalesce(arm, 'live') "
+        "FROM log WHERE kind = 'prediction' AND coalesce(source, 'http') = 'http' AND \"at\" >= ? AND "
+        "((coalesce(arm, 'live') = ? AND version = ?) OR (coalesce(arm, 'live') = ? AND version = ?))"
     )
+    given = [began, candidate[0], candidate[1], live[0], live[1]]
+    with log_view(folder, model, replace(schema, columns=())) as view:
+        cursor = view.connection.execute(asked, given)
+        while rows := cursor.fetchmany(PAGE):
+            for identity, at, who, p, ps, us, error, version, arm in rows:
+                row = Row(stamp(at), str(who), ps if ps is not None else p, us, error)
+                (arms.candidate if (arm, version) == candidate else arms.live)[identity] = row
+        if labels:
+            told = 'SELECT id, "at", label FROM log WHERE kind = \'label\' AND "at" >= ?'
+            cursor = view.connection.execute(told, [began])
+            while rows := cursor.fetchmany(PAGE):
+                for identity, at, label in rows:
+                    if identity in arms.live or identity in arms.candidate:
+                        arms.labels.setdefault(identity, []).append((stamp(at), label_text(json.loads(label))))
+    for entries in arms.labels.values():
+        entries.sort()
+    return arms
 
 
 def outcomes(arms: Arms, rollout: Rollout, *, now: datetime) -> tuple[list[Outcome], int]:

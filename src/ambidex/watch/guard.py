@@ -7,16 +7,15 @@ it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from ambidex.bundle.open import open_bundle
-from ambidex.data.frames import log_files, read_frames
 from ambidex.errors import Refused
 from ambidex.records import Event
 from ambidex.settings import duration
-from ambidex.watch.arms import SLACK_S, Arms, row_of, stamp
+from ambidex.watch.arms import read_arms, stamp
 from ambidex.watch.loop import Said
 from ambidex.watch.rollout import Place
 from ambidex.watch.rollout_claims import TRIPS_SHARE, answered
@@ -58,16 +57,11 @@ def _step(place: Place, model: str, back: Callable[[str], tuple[int, int]]) -> S
     live, was = switch.version, int(switch.body["was"])
     began = datetime.fromisoformat(switch.at)
     bundle = open_bundle(place.blobs, place.store.version(model, live).digest, tried=False)
-    arms = Arms()
-    oldest = stamp(began - BEFORE)
-    for frame in _frames(place, model, (began - BEFORE).timestamp()):
-        if frame.get("kind") == "label" or frame.get("arm") == "shadow" or frame.get("source", "http") != "http":
-            continue
-        at = str(frame.get("at", ""))
-        if at >= switch.at and frame.get("version") == live:
-            arms.candidate[str(frame.get("id"))] = row_of(frame, at, bundle.schema)
-        elif oldest <= at and frame.get("version") == was:
-            arms.live[str(frame.get("id"))] = row_of(frame, at, bundle.schema)
+    arms = read_arms(
+        place.log_folder, model, bundle.schema, since=stamp(began - BEFORE), candidate=("live", live),
+        live=("live", was), labels=False,
+    )  # fmt: skip
+    arms.candidate = {identity: row for identity, row in arms.candidate.items() if row.at >= switch.at}
     settings = place.settings.rollout
     for trip in answered(arms, bundle.schema, settings, alpha=settings.alpha * TRIPS_SHARE / 2):
         if trip.tripped:
@@ -92,12 +86,6 @@ def _switch(place: Place, model: str) -> Event | None:
         if event.body.get("to") == "live":
             return event
     return None
-
-
-def _frames(place: Place, model: str, oldest: float) -> Iterable[Mapping[str, Any]]:
-    for path in log_files(place.log_folder, model):
-        if path.stat().st_mtime >= oldest - SLACK_S:
-            yield from read_frames(path)[0]
 
 
 def _decide(

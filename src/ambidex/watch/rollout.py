@@ -20,7 +20,7 @@ from ambidex.records import ModelState, Rollout
 from ambidex.settings import Settings
 from ambidex.stats.claim import Verdict
 from ambidex.stats.estimate import finite
-from ambidex.watch.arms import read_arms, stage_frames, stamp
+from ambidex.watch.arms import read_arms, stamp
 from ambidex.watch.log import moment
 from ambidex.watch.rollout_claims import Judged, judge_stage
 
@@ -158,7 +158,10 @@ def _judged(place: Place, rollout: Rollout, hands: Hands, spent: Callable[[str],
     bundle = open_bundle(
         place.blobs, place.store.version(rollout.model, rollout.against).digest, tried=False
     )  # fmt: skip
-    arms = read_arms(stage_frames(place.log_folder, rollout), rollout, bundle.schema)
+    arms = read_arms(
+        place.log_folder, rollout.model, bundle.schema, since=rollout.staged,
+        candidate=(rollout.stage, rollout.version), live=("live", rollout.against),
+    )  # fmt: skip
     judged = judge_stage(arms, rollout, bundle.schema, bundle.reference, place.settings.rollout, now=now)
     trip = judged.tripped
     if trip is not None:
@@ -368,7 +371,7 @@ def _better_text(rollout: Rollout, judged: Judged) -> str:
         return f"shown not worse in the shadow, and no trip in {settled} as canary"
     e = judged.better.estimate
     text = f"loss {_signed(e.value)} on {e.n:,} units is below {_signed(rollout.margin)}"
-    if 0 < e.value < rollout.margin:
+    if rollout.margin / 4 < e.value < rollout.margin:
         text += f"; between 0 and {_signed(rollout.margin)} which claim acts first is close to chance"
     return text
 
