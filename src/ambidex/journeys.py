@@ -516,7 +516,10 @@ def serve(
     from ambidex.desk import Desk
     from ambidex.records import check_name
     from ambidex.serving.entry import Asks
+    from ambidex.serving.log import Logging
+    from ambidex.serving.messages import Limits
     from ambidex.serving.supervisor import run
+    from ambidex.settings import size
 
     for argument, value in (("port", port), ("workers", workers)):
         if type(value) is not int:
@@ -535,9 +538,12 @@ def serve(
     asks = Asks(frozenset(said.hosts), said.tokens, said.rate, max(1, burst))
     moment = workspace.clock().timestamp()
     tokens = any(t.state(moment) == "active" for t in fold(workspace.store.events(verbs=(VERB,))))
+    known = [m.name for m in workspace.store.models()]
+    logging = Logging.of(workspace.settings, workspace.log_folder.parent, known)
+    limits = Limits(memory_bytes=size(said.memory) if said.memory else 0)
     run(
         lambda: Desk(folder, names), host=host, port=port, workers=workers, log_folder=workspace.log_folder,
-        ready=ready, asks=asks, tokens=tokens,
+        ready=ready, asks=asks, tokens=tokens, logging=logging, limits=limits,
     )  # fmt: skip
     return Result(verb="serve", data={"host": host, "port": port, "workers": workers}, lines=(("✓", "stopped"),))
 
@@ -631,7 +637,7 @@ def models(
         reason: Why a version is deleted, for the log.
         dry_run: Say what would be deleted, and do nothing.
     """
-    from ambidex.delivery import collect, history, listing
+    from ambidex.delivery import collect, differ, history, listing
 
     workspace = open_workspace(at)
     if when is not None and what != "log":
@@ -642,14 +648,14 @@ def models(
         case "show" if ref is not None:
             return listing.show_version(workspace, ref)
         case "diff" if ref is not None and other is not None:
-            return listing.diff_versions(workspace, ref, other)
+            return differ.diff_versions(workspace, ref, other)
         case "delete" if ref is not None:
             return collect.delete_version(workspace, ref, because=reason, dry_run=dry_run)
         case "log":
             return listing.log(workspace, ref) if when is None else history.then(workspace, ref, when)
     raise UsageError(
-        "usage.value", f"models cannot do {what!r} with what was given", found="ls, show REF, diff REF REF, log [NAME], delete REF",
-        do="ambidex models ls",
+        "usage.value", f"models cannot do {what!r} with what was given", do="ambidex models ls",
+        found="ls, show REF, diff REF REF, log [NAME], delete REF",
     )  # fmt: skip
 
 

@@ -9,7 +9,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -24,20 +23,9 @@ from ambidex.records import canonical
 from ambidex.settings import Limits
 from ambidex.watch.drift import drift
 from ambidex.workspace import open_workspace
+from leavers import HEAD, rows
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-
-
-def rows(n: int, seed: int) -> str:
-    rng = np.random.default_rng(seed)
-    age, plan = rng.normal(40, 9, n).round(1), rng.choice(["basic", "gold"], n)
-    p = 1 / (1 + np.exp(-(1.4 * (age - 40) / 9 + np.where(plan == "gold", 1.6, -0.8))))
-    left = np.where(rng.uniform(size=n) < p, "yes", "no")
-    lines = [f"c{seed}-{i},{a},{b},{y}" for i, (a, b, y) in enumerate(zip(age, plan, left, strict=True))]
-    return "\n".join(lines) + "\n"
-
-
-HEAD = "customer,age,plan,left\n"
 
 
 @pytest.fixture(scope="module")

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ambidex.bundle.open import OpenBundle
 from ambidex.delivery import release
 from ambidex.delivery.references import resolve
-from ambidex.errors import AmbidexError
 from ambidex.ports import Place
-from ambidex.records import POINTERS, Event, VersionRecord
+from ambidex.records import POINTERS, Event
 from ambidex.report.answer import Mark, Result
 from ambidex.report.words import plural
 
-__all__ = ["MOVES", "diff_versions", "event_row", "list_models", "log", "show_version", "status"]
+__all__ = ["MOVES", "event_row", "list_models", "log", "show_version", "status"]
 
 Lines = list[tuple[Mark, str]]
 MOVES = ("promote", "rollback", "register", "judge", "resume", "pause")
@@ -72,39 +70,6 @@ def show_version(place: Place, reference: str) -> Result:
     return Result(verb="models", data=data, lines=tuple(lines))
 
 
-def diff_versions(place: Place, reference: str, other: str) -> Result:
-    """What differs between two versions: data, code, schema, metrics, predictions on the newest held-out rows."""
-    from ambidex.delivery.gates import score_rows
-
-    names = [resolve(place.store, r, default="live") for r in (reference, other)]
-    records = [place.store.version(*n) for n in names]
-    a, b = (release.open_version(place, *n) for n in names)
-    material, _, _ = release.newest(place, names[0][0], a.recipe)
-    rows = material.table.take(material.held_out)
-    try:
-        changed = _changed(a, score_rows(a, rows), score_rows(b, rows), rows.rows)
-    except AmbidexError as error:
-        changed = {"rows": 0, "decisions": None, "largest": None, "why": error.message}
-    data = {
-        "versions": [r.ref for r in records],
-        "data": _pair(records, lambda r: r.data),
-        "code": _pair(records, lambda r: r.code),
-        "schema": _schema_diff(a, b),
-        "metrics": [{"version": r.ref, **o.evaluation} for r, o in zip(records, (a, b), strict=True)],
-        "predictions_changed": changed,
-    }
-    what = "the same" if records[0].data == records[1].data else "different"
-    lines: Lines = [
-        ("✓", f"{records[0].ref} and {records[1].ref}: {what} data"),
-        (" ", f"data       {records[0].data} | {records[1].data}"),
-        (" ", f"code       {records[0].code} | {records[1].code}"),
-        (" ", f"schema     {_in_words(data['schema'])}"),
-        (" ", f"figure     {a.evaluation['metric']} {a.evaluation['value']:.4g} | {b.evaluation['value']:.4g}"),
-        (" ", f"decisions  {_differ(changed)}"),
-    ]
-    return Result(verb="models", data=data, lines=tuple(lines))
-
-
 def log(place: Place, name: str | None) -> Result:
     """Who moved what and why."""
     if name is not None:
@@ -144,41 +109,6 @@ def open_alerts(place: Place) -> list[dict[str, Any]]:
         document = place.store.document(f"watch/{state.name}") or {}
         alerts += [{"model": state.name, **a} for a in document.get("alerts", ()) if not a.get("acknowledged")]
     return alerts
-
-
-def _changed(a: OpenBundle, mine: Any, theirs: Any, rows: int) -> dict[str, Any]:
-    import numpy as np
-
-    gap = np.abs(mine - theirs).reshape(rows, -1).max(axis=1)
-    flips = (mine >= 0.5) != (theirs >= 0.5) if a.schema.task == "binary" else gap > 0
-    return {"rows": rows, "decisions": int(flips.sum()), "largest": float(gap.max(initial=0.0))}
-
-
-def _differ(changed: dict[str, Any]) -> str:
-    if changed["decisions"] is None:
-        return f"cannot be compared: {changed['why']}"
-    return f"{changed['decisions']:,} of {changed['rows']:,} held-out rows differ, largest gap {changed['largest']:.3g}"
-
-
-def _in_words(schema: Any) -> str:
-    return "; ".join(f"{what} {', '.join(names)}" for what, names in schema.items() if names) or "the same"
-
-
-def _pair(records: list[VersionRecord], of: Any) -> dict[str, Any]:
-    left, right = (of(r) for r in records)
-    return {"from": left, "to": right, "same": left == right}
-
-
-def _schema_diff(a: OpenBundle, b: OpenBundle) -> dict[str, Any]:
-    mine, theirs = ({c.name: c for c in o.schema.columns} for o in (a, b))
-    return {
-        "added": sorted(theirs.keys() - mine.keys()),
-        "removed": sorted(mine.keys() - theirs.keys()),
-        "changed": sorted(
-            n for n in mine.keys() & theirs.keys()
-            if (mine[n].type, mine[n].nullable) != (theirs[n].type, theirs[n].nullable)
-        ),
-    }  # fmt: skip
 
 
 def event_row(e: Event) -> dict[str, Any]:

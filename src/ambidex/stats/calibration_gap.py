@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import chdtr, chndtrinc
 
-from ambidex.stats import laws
 from ambidex.stats.estimate import Estimate
 
 __all__ = ["calibration_gap"]
@@ -19,8 +19,9 @@ def calibration_gap(
     """Mean squared gap between outcome and prediction over bins of equally many rows, without the part that is noise.
 
     The plain binned error is above zero for a perfect model, the more so the fewer the rows; here the sampling variance
-    of each bin's gap is taken off. With gap g_b, its variance v_b and the share of rows w_b of bin b:
-    Σ w_b (g_b² − v_b), whose variance is Σ w_b² (4 max(g_b² − v_b, 0) v_b + 2 v_b²).
+    of each bin's gap is taken off. With gap g_b, its variance v_b and the share of rows w_b of bin b the estimate is
+    Σ w_b (g_b² − v_b). The sum Σ w_b g_b² is taken as k times a non-central chi-square on d degrees of freedom, k and d
+    from its first two moments (Satterthwaite); the bounds are the non-centralities that put it at either tail.
 
     Source: Kumar, Liang & Ma (2019), "Verified uncertainty calibration", NeurIPS 32, definition 5.1 (their debiased
     estimator, here with each bin's own variance of y − p, so that it serves numbers too).
@@ -33,7 +34,7 @@ def calibration_gap(
         alpha: Two-sided error rate of the bounds.
 
     Returns:
-        The estimate, in squares of ``scale``; open bounds with fewer than two bins of two rows each.
+        The estimate, in squares of ``scale``, with bounds at ``alpha``; they are open under four rows.
 
     >>> rng = np.random.default_rng(0)
     >>> p = rng.uniform(size=4000)
@@ -58,11 +59,17 @@ def calibration_gap(
     gap = sums[used] / k
     variance = np.maximum(squares[used] / k - gap**2, 0.0) / (k - 1)
     share = k / n
-    signal = gap**2 - variance
-    value = float(share @ signal)
-    se = math.sqrt(float(share**2 @ (4 * np.maximum(signal, 0.0) * variance + 2 * variance**2)))
-    made = Estimate(
-        name=name, kind="loss", value=value, low=-math.inf, high=math.inf, n=n, se=se, law=laws.normal(),
+    value = float(share @ (gap**2 - variance))
+    noise, squared = float(share @ variance), float(share**2 @ variance**2)
+    low, high = -noise, math.inf
+    if squared > 0:
+        unit, degrees = squared / noise, noise**2 / squared
+        at = (value + noise) / unit
+        below, above = float(chdtr(degrees, at)), alpha / 2
+        if below > 1 - above:
+            low = unit * float(chndtrinc(at, degrees, 1 - above))
+        high = unit * float(chndtrinc(at, degrees, above)) if below > above else max(value, 0.0)
+    return Estimate(
+        name=name, kind="loss", value=value, low=min(low, value), high=max(high, value), n=n, level=1 - alpha,
         method=f"debiased calibration error, {int(used.sum())} bins",
     )  # fmt: skip
-    return made.at(alpha)
