@@ -15,8 +15,8 @@ from ambidex.records import NAME, Prepare, canonical, digest
 from ambidex.settings_watch import NotifySettings, RolloutSettings, check_notify
 
 __all__ = [
-    "FAMILIES", "FILE", "AdviceSettings", "GateSettings", "Limits", "ModelSettings", "SearchSettings", "Settings",
-    "add_model", "duration", "quoted", "read_settings", "replace_file",
+    "FAMILIES", "FILE", "AdviceSettings", "GateSettings", "Limits", "LogSettings", "ModelSettings",
+    "SearchSettings", "Settings", "add_model", "duration", "quoted", "read_settings", "replace_file", "size",
 ]  # fmt: skip
 
 FILE = "ambidex.toml"
@@ -104,6 +104,20 @@ class SearchSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
     families: tuple[str, ...] = ("additive", "boosted", "forest")
 
 
+class LogSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """``[models.NAME.log]``: what the prediction log keeps of a row.
+
+    Attributes:
+        hash: Columns that are logged as a keyed hash: still joined by, no longer read.
+        drop: Columns that are not logged.
+        retain: How long rows are kept, such as ``90d``; if not said, what ``[serving]`` says.
+    """
+
+    hash: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+    retain: str | None = None
+
+
 class ModelSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """``[models.NAME]``.
 
@@ -125,6 +139,7 @@ class ModelSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
         stale: Age of a version's data from which it counts as stale, such as ``30d``.
         limits: What one version may cost.
         search: How ``train`` looks for a better recipe; None: it runs the one that is sealed.
+        log: What the prediction log keeps of its rows.
     """
 
     data: str
@@ -143,6 +158,7 @@ class ModelSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
     stale: str | None = None
     limits: Limits = Limits()
     search: SearchSettings | None = None
+    log: LogSettings = LogSettings()
 
     @property
     def recipe_prepare(self) -> Prepare | None:
@@ -166,12 +182,14 @@ class WatchSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
         tolerance: How much the loss may rise above the reference's upper limit.
         budget: False alarms allowed a year, pages and infos each.
         looks: Looks a year.
+        availability: Share of requests that must be answered.
     """
 
     margin: float = 0.02
     tolerance: float = 0.02
     budget: float = 1.0
     looks: float = 365.0
+    availability: float = 0.999
 
 
 class AdviceThresholds(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -228,12 +246,19 @@ class ServingSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, k
             said: as soon as one was ever made.
         rate: Requests a second that one token may make; no limit if not said.
         burst: Requests that a token may make at once, beyond its rate; twice the rate if not said.
+        durable: Answers wait until their rows survive power loss.
+        retain: How long the prediction log keeps rows, such as ``90d``; for ever if not said.
+        memory: A worker that holds more is replaced by another, such as ``2GB``; 1 GB beyond four times what it held
+            when it was ready if not said.
     """
 
     hosts: tuple[str, ...] = ()
     tokens: Literal["on", "off"] | None = None
     rate: float | None = None
     burst: int | None = None
+    durable: bool = False
+    retain: str | None = None
+    memory: str | None = None
 
 
 class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -310,6 +335,7 @@ def _validated(data: bytes) -> Settings:
                     do=f'write time = "COLUMN" under [models.{name}], or remove horizon',
                 )
         _check_prepare(name, model.prepare)
+        _check_log(name, model.log)
         _in_range(f"models.{name}.loss_cap", model.loss_cap, 0, 1e9)
         _check_model(name, model)
     _check_addresses(settings)
@@ -324,6 +350,7 @@ def _validated(data: bytes) -> Settings:
     _in_range("watch.looks", settings.watch.looks, 0, 1e9)
     _in_range("watch.margin", settings.watch.margin, 0, 1)
     _in_range("watch.tolerance", settings.watch.tolerance, 0, 1)
+    _in_range("watch.availability", settings.watch.availability, 0, 1)
     _check_serving(settings.serving)
     for key, high in (("margin", 1), ("alpha", 1), ("share", 1), ("errors", 1), ("mix", 1)):
         _in_range(f"rollout.{key}", getattr(settings.rollout, key), 0, high)
@@ -449,7 +476,34 @@ def _check_addresses(settings: Settings) -> None:
         refuse("s3.endpoint", endpoint, "https://, http://", 'endpoint = "https://minio.example:9000"')
 
 
+def size(text: str) -> int:
+    """Bytes in a size such as ``512MB`` or ``2 GB``.
+
+    >>> size("2GB")
+    2000000000
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(MB|GB)\s*", text)
+    if match is None or not 64e6 <= (found := float(match[1]) * {"MB": 1e6, "GB": 1e9}[match[2]]) <= 1e15:
+        raise UsageError("usage.config", f"{text!r} is not a size", found="64MB or more", do='write "2GB"')
+    return int(found)
+
+
+def _check_log(name: str, log: LogSettings) -> None:
+    both = sorted(set(log.hash) & set(log.drop))
+    if both:
+        raise UsageError(
+            "usage.config", f"[models.{name}.log] both hashes and drops {both[0][:60]!r}", where=FILE,
+            do="leave it in one of the two",
+        )  # fmt: skip
+    if log.retain is not None:
+        duration(log.retain)
+
+
 def _check_serving(serving: ServingSettings) -> None:
+    if serving.retain is not None:
+        duration(serving.retain)
+    if serving.memory is not None:
+        size(serving.memory)
     if serving.rate is not None:
         _in_range("serving.rate", serving.rate, 0, 1e7)
     if serving.burst is not None:
@@ -483,7 +537,7 @@ def _explain(message: str) -> str:
         if place.startswith(prefix) and (place != prefix or prefix != "models"):
             known = struct.__struct_fields__
     if place.startswith("models"):
-        inner: dict[str, Any] = {"limits": Limits, "search": SearchSettings}
+        inner: dict[str, Any] = {"limits": Limits, "search": SearchSettings, "log": LogSettings}
         last = place.rpartition(".")[2]
         known = inner[last].__struct_fields__ if last in inner else known
     hint = did_you_mean(key, known) or f"; known here: {', '.join(sorted(known))}"

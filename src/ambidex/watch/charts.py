@@ -9,8 +9,9 @@ from typing import Any
 from ambidex.records import Schema
 from ambidex.watch.incidents import State
 from ambidex.watch.log import Due
+from ambidex.watch.look import Look
 
-__all__ = ["LOOKS_KEPT", "count_days", "count_losses", "event_day", "remember"]
+__all__ = ["LOOKS_KEPT", "count_arrivals", "count_days", "count_losses", "event_day", "remember"]
 
 DAYS_KEPT = 400
 LOOKS_KEPT = 120
@@ -47,6 +48,14 @@ def count_days(state: State, schema: Schema, frames: Sequence[Mapping[str, Any]]
         entry["scores"] += len(values)
         entry["score"] += math.fsum(values)  # the order of rows must not show, not even in the last bit
     _trim(state)
+
+
+def count_arrivals(state: State, looks: Sequence[Look]) -> None:
+    """Rows by day of arrival, which is what volume and silence are judged by. Changes the state in place."""
+    came = dict(state["came"])
+    for look in looks:
+        came[look.began[:10]] = came.get(look.began[:10], 0) + look.rows
+    state["came"] = dict(sorted(came.items())[-DAYS_KEPT:])
 
 
 def count_losses(state: State, schema: Schema, losses: Sequence[tuple[Due, float]]) -> None:

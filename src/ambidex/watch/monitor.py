@@ -150,6 +150,7 @@ def monitor_pass(
     if looks:
         began = looks[0].began or when
         charts.count_days(new, schema, arrivals.frames)
+        charts.count_arrivals(new, looks)
     labels = _labels(new, schema, reference, arrivals)
     charts.count_losses(new, schema, labels["each"])
     limits = harm.loss_limit(reference.get("loss") or {}, tolerance, task=schema.task)

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
 from ambidex.bundle.open import OpenBundle, open_bundle
-from ambidex.errors import EnvironmentProblem, NotFound
+from ambidex.errors import EnvironmentProblem, NotFound, UsageError
 from ambidex.ports import Blobs, Clock, Store
-from ambidex.settings import Settings, duration
-from ambidex.watch import incidents
+from ambidex.records import Schema
+from ambidex.settings import LONGEST, Settings, duration
+from ambidex.watch import incidents, summary
 from ambidex.watch import monitor as passes
-from ambidex.watch.log import Arrivals, due_labels, read_before, read_log
+from ambidex.watch.arrived import Arrived, arrived
+from ambidex.watch.freshness import freshness
+from ambidex.watch.layers import new_layers
+from ambidex.watch.levels import service_levels, spent
+from ambidex.watch.log import Arrivals, moment
+from ambidex.watch.state import migrated
 
-__all__ = ["Watched", "acknowledge", "monitor"]
+__all__ = ["Watched", "acknowledge", "budget_spent", "document_of", "monitor", "mute", "watched_schema", "with_lease"]
 
 LEASE_S = 600.0
 ACK_WAIT_S = 30.0
-MOST_PENDING = 100_000
+FORMAT = "ambidex-watch/2"
 
 
 class Watched(Protocol):
@@ -63,7 +70,7 @@ def monitor(place: Watched, model: str) -> dict[str, Any]:
     known = place.store.model(model)
     lease = place.store.lease(f"watch/{model}", seconds=LEASE_S)
     if lease is None:
-        document = _document(place, model)
+        document = document_of(place, model)
         return _shown(
             model, document, known.live, {}, state="busy", text="another pass is running; this is the last one's result"
         )
@@ -80,17 +87,72 @@ def acknowledge(place: Watched, model: str, identity: str) -> dict[str, Any]:
         NotFound: ``data.no-model``; ``data.no-alert`` with the open ones.
         EnvironmentProblem: ``env.busy`` if a pass runs that does not end.
     """
-    known = place.store.model(model)
-    _owner(_document(place, model), model, identity)  # a refusal changes nothing, not even a lease
-    lease = _wait_for_lease(place, model)
-    try:
-        return _acknowledged(place, model, identity, known.live)
-    finally:
-        place.store.release(f"watch/{model}", lease)
+    event = {"verb": "ack", "body": {"id": identity}}
+    text = f"{identity} is closed, its detectors start again"
+    return _changed(
+        place,
+        model,
+        identity,
+        lambda s: incidents.acknowledge(s, identity, now=place.clock()),
+        event,
+        "acknowledged",
+        text,
+    )
 
 
-def _wait_for_lease(place: Watched, model: str) -> int:
-    """A pass that runs beside this would write its state over ours, or we ours over its cursor."""
+def mute(place: Watched, model: str, identity: str, *, reason: str, until: str = "7d") -> dict[str, Any]:
+    """An alert stays open and counted, and pages nobody for a while.
+
+    Args:
+        place: The workspace.
+        model: Model's name.
+        identity: The alert's.
+        reason: Why; people read it beside the alert.
+        until: A duration from now, ``7d``, or a date or time.
+
+    Raises:
+        NotFound: ``data.no-model``; ``data.no-alert`` with the open ones.
+        UsageError: ``usage.value`` without a reason, or for a time that has passed.
+        EnvironmentProblem: ``env.busy`` if a pass runs that does not end.
+    """
+    if not reason.strip():
+        raise UsageError("usage.value", "a mute needs its reason", do=f'--mute {identity} --reason "TEXT"')
+    end = _end(until, place.clock())
+    event = {"verb": "mute", "body": {"id": identity, "reason": reason, "until": end}}
+    text = f"{identity} is muted until {end}: {reason}"
+    return _changed(
+        place, model, identity,
+        lambda s: incidents.mute(s, identity, reason=reason, until=end, now=place.clock()), event, "muted", text,
+    )  # fmt: skip
+
+
+def _end(until: str, now: datetime) -> str:
+    at = moment(until)
+    if at is None:
+        try:
+            at = now + timedelta(seconds=min(duration(until), LONGEST))
+        except UsageError as error:
+            raise UsageError(
+                "usage.value", f"{until[:60]!r} is neither a duration nor a time", do="--until 7d, or 2026-12-24"
+            ) from error
+    if at <= now:
+        raise UsageError("usage.value", f"{until} has passed", found=incidents.timestamp(now), do="--until 7d")
+    return incidents.timestamp(at)
+
+
+def budget_spent(place: Watched, model: str) -> bool:
+    """True if the model's availability budget of 30 days is used up: automatic promotion waits then."""
+    folder = place.log_folder.parent / "run"
+    return spent(folder, model, now=place.clock().timestamp(), availability=place.settings.watch.availability)
+
+
+def with_lease(place: Watched, model: str, what: Callable[[], Any]) -> Any:
+    """Alone with a model's state: a pass that runs beside would write its state over ours, or we ours over its
+    cursor.
+
+    Raises:
+        EnvironmentProblem: ``env.busy`` if another process does not end.
+    """
     give_up = time.monotonic() + ACK_WAIT_S
     while (lease := place.store.lease(f"watch/{model}", seconds=LEASE_S)) is None:
         if time.monotonic() > give_up:
@@ -98,7 +160,10 @@ def _wait_for_lease(place: Watched, model: str) -> int:
                 "env.busy", f"another process has watched {model} for {ACK_WAIT_S:g} seconds", do="run it again"
             )
         time.sleep(0.05)
-    return lease
+    try:
+        return what()
+    finally:
+        place.store.release(f"watch/{model}", lease)
 
 
 def _owner(document: Mapping[str, Any], model: str, identity: str) -> str:
@@ -106,112 +171,135 @@ def _owner(document: Mapping[str, Any], model: str, identity: str) -> str:
     for version, state in document["versions"].items():
         if any(alert["id"] == identity for alert in state["alerts"]):
             return str(version)
-    there = [a["id"] for a in document["alerts"]]
-    raise NotFound(
-        "data.no-alert",
-        f"no alert {identity[:60]} of {model} is open",
-        found=f"open: {', '.join(there)}" if there else "none is open",
-        do=f"ambidex monitor {model} --ack {there[0]}" if there else f"ambidex monitor {model}",
-    )
+    raise incidents.no_alert(identity, [a["id"] for a in document["alerts"]], model=model)
 
 
-def _acknowledged(place: Watched, model: str, identity: str, live: int | None) -> dict[str, Any]:
-    document = _document(place, model)
-    owner = _owner(document, model, identity)
-    state = incidents.acknowledge(document["versions"][owner], identity, now=place.clock())
-    bundle = _bundle(place, model, int(owner))
-    if bundle is not None:
-        before = document["reports"].get(owner, {}).get("labels", {})
-        state, report = _judge(place, bundle, state, Arrivals(waiting=before.get("immature", 0)))
-        document["reports"][owner] = report.to_dict()
-    document["versions"][owner] = state
-    document["alerts"] = _open_alerts(document)
-    event = {"verb": "ack", "model": model, "version": int(owner), "body": {"id": identity}}
-    place.store.put_document(f"watch/{model}", document, events=[event])
-    return _shown(
-        model, document, live, {}, state="acknowledged", text=f"{identity} is closed, its detectors start again"
-    )
+def _changed(
+    place: Watched, model: str, identity: str, change: Callable[[Mapping[str, Any]], dict[str, Any]],
+    event: dict[str, Any], state: str, text: str,
+) -> dict[str, Any]:  # fmt: skip
+    live = place.store.model(model).live
+    _owner(document_of(place, model), model, identity)  # a refusal changes nothing, not even a lease
+
+    def act() -> dict[str, Any]:
+        document = document_of(place, model)
+        owner = _owner(document, model, identity)
+        new = change(document["versions"][owner])
+        bundle = _bundle(place, model, int(owner))
+        if bundle is not None:
+            before = document["reports"].get(owner, {}).get("labels", {})
+            waiting = Arrivals(waiting=before.get("immature", 0))
+            new, report = _judge(place, model, bundle, new, waiting, document["arming"])
+            document["reports"][owner] = {**document["reports"].get(owner, {}), **report.to_dict()}
+        document["versions"][owner] = new
+        document["alerts"] = _open_alerts(document)
+        said = _shown(model, document, live, {}, state=state, text=text)
+        place.store.put_document(f"watch/{model}", document, events=[{**event, "model": model, "version": int(owner)}])
+        _page(place, model, document, live)
+        return said
+
+    found: dict[str, Any] = with_lease(place, model, act)
+    return found
 
 
 def _pass(place: Watched, model: str, live: int | None) -> dict[str, Any]:
     now = place.clock()
-    document = _document(place, model)
-    frames, cursor = read_log(place.log_folder, model, document["cursor"])
-    arrivals, pending, said = _arrivals(place, model, document, frames, now)
+    document = document_of(place, model)
+    declared = place.settings.models.get(model)
+    horizon = duration(declared.horizon) if declared is not None and declared.horizon else None
+    new = arrived(place.log_folder, model, document, horizon_s=horizon, now=now)
     events: list[dict[str, Any]] = []
-    wanted = {*arrivals, *([live] if live is not None else [])}
+    wanted = {*new.versions, *([live] if live is not None else [])}
     if not wanted and document["versions"]:
         wanted = {max(int(v) for v in document["versions"])}
     for version in sorted(wanted):
         bundle = _bundle(place, model, version)
         if bundle is None:
-            said["foreign"] += len(arrivals[version].frames)
+            new.said["foreign"] += len(new.versions[version].frames)
             continue
-        before = document["versions"].get(str(version)) or passes.new_state(version)
-        state, report = _judge(place, bundle, before, arrivals.get(version, Arrivals()))
+        before = document["versions"].get(str(version)) or _first_state(version, document["arming"])
+        state, report = _judge(place, model, bundle, before, new.versions.get(version, Arrivals()), document["arming"])
+        data = report.to_dict()
+        if version == live or (live is None and version == max(wanted)):
+            data |= _around(place, model, version, state, now=now, live=version == live)
+            data |= {"alerts": [dict(a) for a in state["alerts"]]}
         document["versions"][str(version)] = state
-        document["reports"][str(version)] = report.to_dict()
-        for alert in report.alerts:
-            if alert["id"] in report.opened:
+        document["reports"][str(version)] = data
+        known = {a["id"] for a in before["alerts"]}
+        for alert in state["alerts"]:
+            if alert["id"] not in known:
                 body = {k: alert[k] for k in ("id", "level", "text", "since")}
                 events.append({"verb": "alert", "model": model, "version": version, "body": body})
-    document |= {"cursor": cursor, "pending": pending, "alerts": _open_alerts(document)}
-    shown = _shown(model, document, live, said)
-    news = bool(frames) or any(a.labels for a in arrivals.values())
-    if news or events or document["seen"] != shown["version"]:
+    document |= {"cursor": new.cursor, "pending": new.pending, "alerts": _open_alerts(document)}
+    shown = _shown(model, document, live, new.said, cautions=new.cautions)
+    if _news(new, events, document, shown):
         document["seen"] = shown["version"]
         body = {k: shown[k] for k in ("state", "verdict", "rows")}
         events.append({"verb": "monitor", "model": model, "version": shown["version"], "body": body})
         place.store.put_document(f"watch/{model}", document, events=events)
+        _page(place, model, document, live)
     return shown
 
 
+def _news(new: Arrived, events: list[Any], document: Mapping[str, Any], shown: Mapping[str, Any]) -> bool:
+    return bool(
+        new.rows or events or document["seen"] != shown["version"] or any(a.labels for a in new.versions.values())
+    )
+
+
+def _around(
+    place: Watched, model: str, version: int, state: dict[str, Any], *, now: datetime, live: bool
+) -> dict[str, Any]:
+    """Service levels and freshness of the version that answers: they open alerts in its state."""
+    declared, when = place.settings.models.get(model), incidents.timestamp(now)
+    milliseconds = declared.limits.latency_ms if declared is not None else None
+    levels = service_levels(
+        place.log_folder.parent / "run", model, now=now.timestamp(), availability=place.settings.watch.availability,
+        p99_s=None if milliseconds is None else milliseconds / 1000,
+    )  # fmt: skip
+    for level in levels:
+        if level.alert is not None:
+            incidents.open_alert(state, level.alert, f"level:{level.name}", level.text, [], when, when)
+    stale = duration(declared.stale) if declared is not None and declared.stale else None
+    made = place.store.version(model, version).at
+    passed, ages = freshness(state, made=made, stale_s=stale, now=now, live=live)
+    for one in passed:
+        incidents.open_alert(state, one.level, one.key, one.text, [], one.since, when)
+    return {"levels": [level.to_dict() for level in levels], "freshness": ages}
+
+
 def _judge(
-    place: Watched, bundle: OpenBundle, state: Mapping[str, Any], arrivals: Arrivals
-) -> tuple[dict[str, Any], passes.Report]:
+    place: Watched, model: str, bundle: OpenBundle, state: Mapping[str, Any], arrivals: Arrivals,
+    arming: Mapping[str, Any] | None,
+) -> tuple[dict[str, Any], passes.Report]:  # fmt: skip
     """One version's pass, with its share of the budget: one each for every model that is live."""
     watch = place.settings.watch
+    declared = place.settings.models.get(model)
     models = max(1, sum(m.live is not None for m in place.store.models()))
+    armed = {n: d["why"] for n, d in (arming or {}).get("detectors", {}).items() if d["armed"]}
     return passes.monitor_pass(
-        bundle.reference, bundle.schema, state, arrivals, margin=watch.margin, tolerance=watch.tolerance,
-        budget=watch.budget / models, looks_a_year=watch.looks, now=place.clock(),
+        bundle.reference, watched_schema(place, model, bundle.schema), state, arrivals, margin=watch.margin,
+        tolerance=watch.tolerance, budget=watch.budget / models, looks_a_year=watch.looks, armed=armed,
+        slices=declared.slices if declared is not None else (), now=place.clock(),
     )  # fmt: skip
 
 
-def _arrivals(
-    place: Watched, model: str, document: Mapping[str, Any], frames: list[dict[str, Any]], now: datetime
-) -> tuple[dict[int, Arrivals], dict[str, Any], dict[str, int]]:
-    """New predictions and due labels by version, what stays pending, and counts of what could not be placed."""
-    new_labels = [f for f in frames if f.get("kind") == "label"]
-    new_predictions = [f for f in frames if f.get("kind") != "label"]
-    predictions = {str(f.get("id")): f for f in new_predictions}
-    counted: set[str] = set()
-    asked = {str(f.get("id")) for f in new_labels} | set(document["pending"])
-    if asked:
-        for frame in read_before(place.log_folder, model, document["cursor"], asked):
-            identity = str(frame.get("id"))
-            if frame.get("kind") != "label":
-                predictions[identity] = frame
-            elif identity not in document["pending"]:
-                counted.add(identity)
+def watched_schema(place: Watched, model: str, schema: Schema) -> Schema:
+    """The inputs whose values the log keeps: those that are hashed or dropped there cannot be judged."""
     declared = place.settings.models.get(model)
-    horizon = duration(declared.horizon) if declared is not None and declared.horizon else None
-    due, pending, repeated = due_labels(
-        new_labels, document["pending"], predictions=predictions, counted=counted, horizon_s=horizon, now=now
-    )
-    arrivals: dict[int, Arrivals] = {}
-    for frame in new_predictions:
-        arrivals.setdefault(int(frame.get("version") or 0), Arrivals()).frames.append(frame)
-    for label in due:
-        arrivals.setdefault(label.version, Arrivals()).labels.append(label)
-    for identity in pending:
-        prediction = predictions.get(identity, {})
-        if prediction.get("p") is not None:
-            arrivals.setdefault(int(prediction.get("version") or 0), Arrivals()).waiting += 1
-    unknown = sum(identity not in predictions for identity in pending)
-    kept = dict(list(pending.items())[-MOST_PENDING:])
-    said = {"unknown": unknown, "repeated": repeated, "foreign": 0}
-    return arrivals, kept, said
+    hidden = {*getattr(declared, "hash", ()), *getattr(declared, "drop", ())}
+    if not hidden:
+        return schema
+    return replace(schema, columns=tuple(c for c in schema.columns if c.name not in hidden))
+
+
+def _first_state(version: int, arming: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A new version: what its stream is like is known from the one before."""
+    state = passes.new_state(version)
+    mode = (arming or {}).get("mode")
+    if mode in ("weekday", "hour", "swing"):
+        state["layers"] = new_layers(mode if mode != "swing" else None, swing=mode == "swing")
+    return state
 
 
 def _bundle(place: Watched, model: str, version: int) -> OpenBundle | None:
@@ -223,54 +311,74 @@ def _bundle(place: Watched, model: str, version: int) -> OpenBundle | None:
     return open_bundle(place.blobs, record.digest, tried=False)
 
 
-def _document(place: Watched, model: str) -> dict[str, Any]:
-    kept = place.store.document(f"watch/{model}")
-    if kept is not None:
-        return kept
-    return {
-        "format": "ambidex-watch/1", "cursor": {}, "pending": {}, "versions": {}, "reports": {}, "alerts": [],
-        "seen": None,
+def document_of(place: Watched, model: str) -> dict[str, Any]:
+    """A model's state in today's form, whichever release wrote it."""
+    fresh: dict[str, Any] = {
+        "format": FORMAT, "cursor": {}, "pending": {}, "versions": {}, "reports": {}, "alerts": [], "seen": None,
+        "arming": None,
     }  # fmt: skip
+    kept = place.store.document(f"watch/{model}")
+    if kept is None:
+        return fresh
+    versions = {v: migrated(s) for v, s in kept["versions"].items()}
+    return {**fresh, **kept, "format": FORMAT, "versions": versions}
 
 
 def _open_alerts(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Open alerts of all versions: harm first, then the other pages, oldest first."""
     alerts = [
-        {
-            "id": a["id"],
-            "level": a["level"],
-            "text": a["text"],
-            "since": a["since"],
-            "version": int(version),
-        }
-        for version, state in document["versions"].items()
+        {**{k: a[k] for k in ("id", "level", "kind", "text", "since", "opened", "rings", "muted")}, "version": int(v)}
+        for v, state in document["versions"].items()
         for a in sorted(state["alerts"], key=lambda a: (a["kind"] != "harm", str(a["since"])))
     ]
     return sorted(alerts, key=lambda a: a["level"] != "page")
 
 
+def _page(place: Watched, model: str, document: Mapping[str, Any], live: int | None) -> None:
+    """What pages read, small and apart. Written after the state, and again by the next pass if it got lost."""
+    version = _version_shown(document, live)
+    bundle = None if version is None else _bundle(place, model, version)
+    if version is None or bundle is None:
+        return
+    page = summary.page_of(
+        _shown(model, document, live, {}), document["versions"][str(version)], bundle.reference,
+        watched_schema(place, model, bundle.schema), arming=document["arming"],
+    )  # fmt: skip
+    place.store.put_document(f"watch-page/{model}", page)
+
+
+def _version_shown(document: Mapping[str, Any], live: int | None) -> int | None:
+    reports = document["reports"]
+    return live if live is not None and str(live) in reports else max((int(v) for v in reports), default=None)
+
+
 def _shown(
     model: str, document: Mapping[str, Any], live: int | None, said: Mapping[str, int], *,
-    state: str | None = None, text: str | None = None,
+    state: str | None = None, text: str | None = None, cautions: Any = (),
 ) -> dict[str, Any]:  # fmt: skip
     """The report of the live version, or of the newest one that has any."""
-    reports = document["reports"]
-    version = live if live is not None and str(live) in reports else max((int(v) for v in reports), default=None)
+    version = _version_shown(document, live)
     if version is None:
         data: dict[str, Any] = {
             "state": "nothing-yet", "verdict": "open", "text": "no version is live and no prediction has been logged",
             "rows": 0, "columns": [], "opened": [], "loss": None, "labels": {"immature": 0}, "score": None,
+            "detectors": [],
         }  # fmt: skip
     else:
-        data = dict(reports[str(version)])
+        data = dict(document["reports"][str(version)])
     data |= {"model": model, "version": version, "ref": model if version is None else f"{model}@{version}"}
     data["alerts"] = [
         {**a, "text": a["text"] if a["version"] == version else f"@{a['version']}: {a['text']}"}
         for a in document["alerts"]
     ]
     data["labels"] = {**data["labels"], **said}
-    if any(a["level"] == "page" for a in data["alerts"]):
+    arming = document.get("arming")
+    data["arming"] = None if arming is None else {k: arming[k] for k in ("mode", "days", "looks", "text")}
+    data["cautions"] = [{"code": code, "text": words} for code, words in cautions]
+    if any(incidents.is_page(a) for a in data["alerts"]):
         data["state"] = "page"
+    elif data["alerts"] and data["state"] in ("quiet", "nothing-new", "page"):
+        data["state"] = "info"
     if state is not None:
         data["state"] = state
     if text is not None:
