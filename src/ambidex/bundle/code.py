@@ -62,7 +62,7 @@ def code_files(
     state: Mapping[str, State],
     schema: Schema,
     golden_rows: Sequence[Mapping[str, Any]],
-    golden_predictions: Sequence[float],
+    golden_predictions: Sequence[Any],
     task: str | None = None,
     classes: Sequence[str] = (),
     tolerance: float = 1e-12,
@@ -78,8 +78,8 @@ def code_files(
         state: Fitted state by file name.
         schema: What it takes and gives.
         golden_rows: Raw rows, as JSON values.
-        golden_predictions: What the original predicted for them, shape (golden rows,).
-        task: ``binary`` or ``regression``; must be the schema's where it is given.
+        golden_predictions: What the original predicted for them, shape (golden rows,) or (golden rows, classes).
+        task: ``binary``, ``multiclass`` or ``regression``; must be the schema's where it is given.
         classes: As ``task``.
         tolerance: Largest difference, as a share of max(1, |expected|), at which a golden row still counts as equal.
         lineage: Where it comes from.
@@ -128,7 +128,7 @@ def code_files(
     files["model.json"] = canonical(model)
     files["schema.json"] = canonical(schema.to_json())
     files["golden.json"] = canonical(
-        {"rows": [dict(r) for r in golden_rows], "expected": [float(p) for p in golden_predictions],
+        {"rows": [dict(r) for r in golden_rows], "expected": list(golden_predictions),
          "tolerance": float(tolerance)}
     )  # fmt: skip
     files["lineage.json"] = canonical(dict(lineage or {}))

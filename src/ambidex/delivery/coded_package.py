@@ -58,7 +58,7 @@ def build_coded(folder: Path, name: str, files: Mapping[str, bytes]) -> Path:
         ) from error
     try:
         parity = prove(building, module, golden["rows"], np.asarray(golden["expected"], dtype=np.float64))
-        scale = max(1.0, max((abs(p) for p in golden["expected"]), default=1.0))
+        scale = max(1.0, float(np.abs(np.asarray(golden["expected"], dtype=np.float64)).max(initial=1.0)))
         if parity.largest > golden["tolerance"] * scale:
             raise Refused(
                 "check.tests",
@@ -71,6 +71,13 @@ def build_coded(folder: Path, name: str, files: Mapping[str, bytes]) -> Path:
     return building
 
 
+_RETURNED = {
+    False: 'float(p[SCHEMA["classes"][1]] if isinstance(p, dict) else p) for p in given',
+    True: '[float(v) for v in ([p[c] for c in SCHEMA["classes"]] if isinstance(p, dict) else p)] for p in given',
+}
+_RETURNED = {k: f"[{v}]" for k, v in _RETURNED.items()}
+
+
 def _texts(
     name: str, module: str, model: Mapping[str, Any], evaluation: Mapping[str, Any], golden: Mapping[str, Any]
 ) -> dict[str, str]:
@@ -80,7 +87,10 @@ def _texts(
         for c in schema["columns"]
     )
     binary = schema["task"] == "binary"
+    several = schema["task"] == "multiclass"
     gives = f"the probability of {schema['target']} = {schema['classes'][1]}" if binary else schema["target"]
+    if several:
+        gives = f"a probability for each {schema['target']}: {', '.join(schema['classes'])}"
     value = evaluation.get("value")
     metric = {"auc": "AUC", "r2": "R²"}.get(evaluation["metric"], evaluation["metric"])
     figure = f"{metric} {value:.3g}" if value is not None else "no figure"
@@ -129,15 +139,15 @@ def _texts(
             """The columns it takes: names, types, what may be missing."""
 
 
-            def predict(rows: Sequence[Mapping[str, Any]]) -> list[float]:
-                """One number a row, in the order of the rows.
+            def predict(rows: Sequence[Mapping[str, Any]]) -> list[{"list[float]" if several else "float"}]:
+                """{"A probability a class" if several else "One number"} a row, in the order of the rows.
 
                 Raises:
                     KeyError: A row lacks a column.
                 """
                 names = [column["name"] for column in SCHEMA["columns"]]
                 given = _PREDICTOR.predict([{{name: row[name] for name in names}} for row in rows])
-                return [float(p[SCHEMA["classes"][1]] if isinstance(p, dict) else p) for p in given]
+                return {_RETURNED[several]}
             '''),
         f"src/{module}/py.typed": "",
         f"tests/test_{module}.py": textwrap.dedent(f'''\
@@ -156,17 +166,22 @@ def _texts(
             SAME = {{"rel": GOLDEN["tolerance"], "abs": GOLDEN["tolerance"]}}
 
 
+            def flat(outputs: list) -> list[float]:
+                return [p for row in outputs for p in (row if isinstance(row, list) else [row])]
+
+
             def test_golden_rows_come_out_as_sealed() -> None:
-                assert {module}.predict(GOLDEN["rows"]) == pytest.approx(GOLDEN["expected"], **SAME)
+                assert flat({module}.predict(GOLDEN["rows"])) == pytest.approx(flat(GOLDEN["expected"]), **SAME)
 
 
             def test_one_by_one_is_the_same_as_all_at_once() -> None:
                 few = GOLDEN["rows"][:12]
-                assert [{module}.predict([row])[0] for row in few] == pytest.approx({module}.predict(few), **SAME)
+                alone = flat([{module}.predict([row])[0] for row in few])
+                assert alone == pytest.approx(flat({module}.predict(few)), **SAME)
 
 
             def test_outputs_are_finite() -> None:
-                assert all(math.isfinite(p) for p in {module}.predict(GOLDEN["rows"]))
+                assert all(math.isfinite(p) for p in flat({module}.predict(GOLDEN["rows"])))
 
 
             @pytest.mark.parametrize("column", [c["name"] for c in {module}.SCHEMA["columns"]])

@@ -162,8 +162,8 @@ def scored(model: str, number: int, done: Scored, schema: Schema, path: Path) ->
     """A table was scored."""
     rows, mean = len(done.ids), float(done.scores.mean())
     shown = f"mean {schema.classes[1]} {mean:.1%}" if schema.task == "binary" else f"mean {mean:,.4g}"
-    if schema.task == "segments":
-        places = [int(p) for p in done.scores]
+    if schema.task in ("segments", "multiclass"):
+        places = [int(p) for p in (done.scores if schema.task == "segments" else done.scores.argmax(axis=1))]
         shown = ", ".join(f"{name} {places.count(i):,}" for i, name in enumerate(schema.classes))
     return Result(
         verb="score",

@@ -202,6 +202,9 @@ def written_scores(scored: Scored, schema: Schema, path: Path) -> Iterator[Calla
         data["prediction"] = [positive if p >= 0.5 else negative for p in scored.scores]
         data[f"probability_{negative}"] = 1 - scored.scores
         data[f"probability_{positive}"] = scored.scores
+    elif schema.task == "multiclass":
+        data["prediction"] = [schema.classes[int(i)] for i in scored.scores.argmax(axis=1)]
+        data |= {f"probability_{label}": scored.scores[:, i] for i, label in enumerate(schema.classes)}
     elif schema.task == "segments":
         data["prediction"] = [schema.classes[int(p)] for p in scored.scores]
     else:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from ambidex.bundle.code import FORMAT, parts_of
 from ambidex.errors import AmbidexError, EnvironmentProblem, MissingExtra, Refused
+from ambidex.ports import Score
 from ambidex.records import Schema, digest
 
 __all__ = ["CodeScorer", "open_code"]
@@ -51,20 +52,21 @@ class CodeScorer:
         self.predictor = predictor
         self._predict = predictor.predict
         self._columns = getattr(predictor, "predict_columns", None)
+        self._several = schema.task == "multiclass"
         self._names = schema.names
         self._whole = frozenset(c.name for c in schema.columns if c.type == "integer")
 
-    def score(self, row: Mapping[str, Any]) -> float:
+    def score(self, row: Mapping[str, Any]) -> Score:
         """One row."""
         given = {name: row.get(name) for name in self._names}
         return self._number(self._ask([given])[0])
 
     def score_columns(self, columns: Mapping[str, Any], rows: int) -> NDArray[np.float64]:
-        """Many rows, column by column. Shape (rows,)."""
+        """Many rows, column by column. Shape (rows,), or (rows, classes)."""
         if self._columns is not None:
             return np.asarray(self._columns(columns, rows), dtype=np.float64)
         plain = {name: self._plain(name, columns.get(name), rows) for name in self._names}
-        out = np.empty(rows)
+        out = np.empty((rows, len(self.schema.classes)) if self._several else rows)
         for start in range(0, rows, _BATCH):
             end = min(rows, start + _BATCH)
             batch = [{name: plain[name][i] for name in self._names} for i in range(start, end)]
@@ -77,7 +79,14 @@ class CodeScorer:
             raise Refused("check.opens", f"the model gave {len(given)} predictions for {len(rows)} rows")
         return given  # type: ignore[no-any-return]
 
-    def _number(self, prediction: Any) -> float:
+    def _number(self, prediction: Any) -> Score:
+        if self._several:
+            if isinstance(prediction, Mapping):
+                return tuple(float(prediction[c]) for c in self.schema.classes)
+            given = tuple(float(p) for p in prediction)
+            if len(given) != len(self.schema.classes):
+                raise Refused("check.opens", f"the model gave {len(given)} of {len(self.schema.classes)} classes")
+            return given
         if isinstance(prediction, Mapping):
             return float(prediction[self.schema.classes[1]])
         return float(prediction)

@@ -7,54 +7,21 @@ process holds in memory, and marked.
 
 from __future__ import annotations
 
-import json
-import math
 import pickle
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ambidex.bundle.code import State, code_files
-from ambidex.bundle.open import load_scorer
 from ambidex.data.table import Table
 from ambidex.edges import skops as skops_files
+from ambidex.edges.proof import PROOF_ROWS, TOLERANCE, Made, answers, finite, golden_of, proof_rows, proven, raw_rows
 from ambidex.errors import DataError, Refused, UsageError, did_you_mean
 from ambidex.records import Column, Schema, canonical
 
-__all__ = [
-    "GOLDEN_ROWS", "TOLERANCE", "Made", "boundary_rows", "from_estimator", "golden_of", "infer_schema", "kinds_of",
-    "proof_rows", "proven", "raw_rows",
-]  # fmt: skip
-
-TOLERANCE = 1e-9
-"""Largest relative difference that counts as the same: batches of another size add up in another order."""
-PROOF_ROWS = 5_000
-SINGLE_ROWS = 60
-GOLDEN_ROWS = 48
-
-
-@dataclass(frozen=True)
-class Made:
-    """A bundle of code, and how equal it is to what it was made from.
-
-    Attributes:
-        files: What ``code_files`` gave.
-        equal: Rows whose prediction is the same within the tolerance, single and batched.
-        of: Rows compared: the table's, missing, new and boundary ones.
-        largest: Largest difference.
-        runtime: What executes it: ``skops``, ``plain``, ``pickle``, …
-        notes: (code, text) that people must know.
-    """
-
-    files: dict[str, bytes]
-    equal: int
-    of: int
-    largest: float
-    runtime: str
-    notes: list[tuple[str, str]] = field(default_factory=list)
+__all__ = ["from_estimator", "infer_schema", "kinds_of"]
 
 
 def from_estimator(
@@ -71,7 +38,7 @@ def from_estimator(
     """Turn a fitted estimator into a bundle.
 
     Args:
-        estimator: Fitted; a classifier needs ``predict_proba`` and two classes.
+        estimator: Fitted; a classifier needs ``predict_proba``.
         name: Model's name.
         table: Rows with the columns that it was fitted on, and the target.
         target: Outcome column.
@@ -82,7 +49,7 @@ def from_estimator(
 
     Raises:
         DataError: ``data.schema`` if the table lacks a column, or the number of features differs.
-        UsageError: ``usage.source`` for an estimator that gives no probability, or more than two classes.
+        UsageError: ``usage.source`` for an estimator that gives no probability.
         Refused: ``check.parity`` if no way of running it predicts the same.
     """
     table.require(target)
@@ -144,103 +111,6 @@ def _runtimes(
     return [("skops", as_skops, _PREDICT), ("pickle", as_pickle, _PREDICT)]
 
 
-def proven(
-    files: dict[str, bytes],
-    rows: list[dict[str, Any]],
-    expected: NDArray[np.float64],
-    runtime: str,
-    notes: list[tuple[str, str]],
-) -> Made:
-    """Compare a bundle with the predictions of the original, all at once and a few hundred one by one."""
-    scorer = load_scorer(json.loads(files["model.json"]), files)
-    columns = {
-        c.name: np.array([r[c.name] for r in rows], dtype=object if c.type == "category" else np.float64)
-        for c in scorer.schema.columns
-    }
-    together = np.asarray(scorer.score_columns(columns, len(rows)), dtype=np.float64)
-    gap = np.abs(together - expected)
-    few = np.unique(np.linspace(0, len(rows) - 1, num=min(len(rows), SINGLE_ROWS)).astype(int))
-    for i in few:
-        gap[i] = max(gap[i], abs(scorer.score(rows[i]) - expected[i]))
-    same = gap <= TOLERANCE * np.maximum(1.0, np.abs(expected))
-    return Made(files, int(same.sum()), len(rows), float(gap.max(initial=0.0)), runtime, notes)
-
-
-# ---------------------------------------------------------------- the rows of the proof
-
-
-def raw_rows(table: Table, schema: Schema, most: int = PROOF_ROWS) -> list[dict[str, Any]]:
-    """Rows of a table as a request carries them, evenly spaced."""
-    from ambidex.bundle.columns import columns_of, rows_of
-
-    some = table.take(np.unique(np.linspace(0, table.rows - 1, num=min(table.rows, most)).astype(int)))
-    columns, _ = columns_of(some, schema.relaxed())
-    return rows_of(columns, schema, range(some.rows))
-
-
-def proof_rows(
-    table: Table, schema: Schema, ask: Callable[[list[dict[str, Any]]], NDArray[np.float64]]
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The table's rows, and after them missing, new, extreme and boundary ones that the original answers.
-
-    Returns:
-        (all rows, the table's rows).
-    """
-    own = raw_rows(table, schema)
-    more = boundary_rows(own, schema)
-    try:
-        answered = np.isfinite(ask(more))
-    except Refused:
-        raise
-    except Exception:
-        answered = np.array([_answers(ask, row) for row in more])
-    return own + [row for row, good in zip(more, answered, strict=True) if good], own
-
-
-def golden_of(
-    rows: list[dict[str, Any]], expected: NDArray[np.float64], own: int
-) -> tuple[list[dict[str, Any]], list[float]]:
-    """Some of the table's rows, and of the awkward ones after them, with their predictions."""
-    some = [*range(0, own, max(1, own // GOLDEN_ROWS))][:GOLDEN_ROWS]
-    chosen = [*some, *range(own, len(rows))[: 2 * GOLDEN_ROWS]]
-    return [rows[i] for i in chosen], [float(expected[i]) for i in chosen]
-
-
-def boundary_rows(rows: Sequence[Mapping[str, Any]], schema: Schema, most: int = 400) -> list[dict[str, Any]]:
-    """Awkward rows: missing, never seen, far outside, and the two sides of values that float32 cannot tell apart.
-
-    A split or a bin between two such neighbours answers otherwise in float32; the table's own rows seldom show it.
-    """
-    base = dict(rows[0])
-    out: list[dict[str, Any]] = []
-    for column in schema.columns:
-        if column.nullable:
-            out.append({**base, column.name: None})
-        if column.type == "category":
-            out += [{**base, column.name: level} for level in (*column.levels[:8], "never seen before")]
-            continue
-        values = sorted({float(r[column.name]) for r in rows if r[column.name] is not None})
-        step = max(1, len(values) // 24)
-        whole = column.type == "integer"
-        for value in [*values[::step], 0.0, -1e6, 1e9]:
-            out.append({**base, column.name: int(value) if whole else value})
-            if whole:
-                out += [{**base, column.name: int(value) + by} for by in (-1, 1)]
-            else:
-                out += [{**base, column.name: math.nextafter(value, to)} for to in (-math.inf, math.inf)]
-                out += [{**base, column.name: float(np.float32(value))}]
-    if len(out) > most:
-        out = [out[i] for i in np.unique(np.linspace(0, len(out) - 1, num=most).astype(int))]
-    return out
-
-
-def _answers(ask: Callable[[list[dict[str, Any]]], NDArray[np.float64]], row: dict[str, Any]) -> bool:
-    try:
-        return math.isfinite(float(ask([row])[0]))
-    except Exception:
-        return False
-
-
 # ---------------------------------------------------------------- what it takes and gives
 
 
@@ -262,8 +132,8 @@ def infer_schema(
         table: The sample.
         names: Inputs, in the model's order.
         target: Outcome column.
-        task: ``binary`` or ``regression``.
-        classes: Labels of a yes/no outcome, negative first.
+        task: ``binary``, ``multiclass`` or ``regression``.
+        classes: Labels, of a yes/no outcome negative first.
         key: Key column, or None.
         time: Event-time column, or None.
         kinds: ``number``, ``integer``, ``boolean`` or ``text`` by column, where it is known.
@@ -292,11 +162,11 @@ def infer_schema(
     base = raw_rows(table, schema, 1)[0]
     without = [{**base, c.name: None} for c in schema.columns]
     try:
-        fine = [bool(f) for f in np.isfinite(ask(without))]
+        fine = [bool(f) for f in finite(ask(without))]
     except Refused:
         raise
     except Exception:
-        fine = [_answers(ask, row) for row in without]
+        fine = [answers(ask, row) for row in without]
     may = tuple(
         Column(**{**c.to_json(), "levels": c.levels, "nullable": c.nullable or good})
         for c, good in zip(schema.columns, fine, strict=True)
@@ -361,20 +231,18 @@ def _library(frame: Any) -> str:
 
 
 def _task(estimator: Any, table: Table, target: str, positive: str | None) -> tuple[str, tuple[str, ...], int]:
-    """Task, labels (negative first), and which column of ``predict_proba`` is the positive one."""
+    """Task, labels (of two the negative first), and which column of ``predict_proba`` is the positive one."""
     classes = getattr(estimator, "classes_", None)
     if classes is None:
         if not hasattr(estimator, "predict"):
             raise UsageError("usage.source", f"{type(estimator).__name__} has no predict", do="package what predicts")
         return "regression", (), 0
     labels = [_spelled(c) for c in classes]
-    if len(labels) != 2:
+    if len(labels) < 2:
         raise UsageError(
-            "usage.source",
-            f"{type(estimator).__name__} tells {len(labels)} classes apart; a model here gives a number, or yes or no",
-            found=", ".join(labels[:6]),
-            do="fit it on one class against the others",
-        )
+            "usage.source", f"{type(estimator).__name__} knows one class only", found=", ".join(labels),
+            do="fit it on rows of two classes at least",
+        )  # fmt: skip
     if not hasattr(estimator, "predict_proba"):
         raise UsageError(
             "usage.source",
@@ -388,6 +256,10 @@ def _task(estimator: Any, table: Table, target: str, positive: str | None) -> tu
             "data.no-label", f"{positive!r} is no class of the estimator{did_you_mean(positive, spelled)}",
             found=" and ".join(spelled), do=f"--positive {spelled[1]}",
         )  # fmt: skip
+    if len(spelled) > 2:
+        if len(set(spelled)) < len(spelled):
+            raise DataError("data.no-label", f"two classes of the estimator are spelled alike in {target}")
+        return "multiclass", tuple(spelled), 0
     place = 1 if positive is None else spelled.index(positive)
     return "binary", (spelled[1 - place], spelled[place]), place
 
@@ -412,6 +284,8 @@ def _labels(estimator: Any, classes: Sequence[str], place: int) -> dict[str, Any
     if own is None:
         return {}
     plain = [c.item() if isinstance(c, np.generic) else c for c in own]
+    if len(plain) > 2:
+        return dict(zip(classes, plain, strict=True))
     return {classes[0]: plain[1 - place], classes[1]: plain[place]}
 
 

@@ -36,10 +36,12 @@ def frame_of_columns(columns: Mapping[str, Any], rows: int, plan: Mapping[str, A
 
 
 def predict_with(model: Any, frame: Any, plan: Mapping[str, Any]) -> NDArray[np.float64]:
-    """P(positive class), or the value. Shape (rows,)."""
+    """P(positive class), or the value, shape (rows,); of several classes all of them, shape (rows, classes)."""
     with _few_threads(len(frame)):
         if plan["task"] == "binary":
             return np.asarray(model.predict_proba(frame), dtype=np.float64)[:, plan["place"]]
+        if plan["task"] == "multiclass":
+            return np.asarray(model.predict_proba(frame), dtype=np.float64)
         return np.asarray(model.predict(frame), dtype=np.float64).reshape(-1)
 
 
@@ -85,7 +87,7 @@ def fit_again(table: Path, state: Path) -> None:
         name: rows.number(name) if plan["kinds"][name] in ("number", "integer") else rows.text(name)
         for name in plan["names"]
     }
-    if plan["task"] == "binary":
+    if plan["task"] in ("binary", "multiclass"):
         y = np.array([plan["labels"][v] for v in rows.text(plan["target"])])
     else:
         y = rows.number(plan["target"])

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from ambidex.bundle.code import State, code_files
 from ambidex.data.table import Table
-from ambidex.edges.estimators import TOLERANCE, Made, golden_of, infer_schema, kinds_of, proof_rows, proven, raw_rows
+from ambidex.edges.estimators import infer_schema, kinds_of
 from ambidex.edges.frames import frame_of
 from ambidex.edges.model_files import yes_and_no
+from ambidex.edges.proof import TOLERANCE, Made, golden_of, proof_rows, proven, raw_rows
 from ambidex.errors import NotFound, Refused, UsageError, did_you_mean
 from ambidex.records import canonical
 

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from ambidex.bundle.code import State, StateFormat, code_files
 from ambidex.bundle.open import try_in_child
 from ambidex.data.table import Table
-from ambidex.edges.estimators import TOLERANCE, Made, golden_of, infer_schema, kinds_of, proof_rows, proven
+from ambidex.edges.estimators import infer_schema, kinds_of
 from ambidex.edges.native import KINDS, describe, predict_in_child
+from ambidex.edges.proof import TOLERANCE, Made, golden_of, proof_rows, proven
 from ambidex.errors import DataError, Refused, UsageError, did_you_mean
 from ambidex.records import canonical, digest
 

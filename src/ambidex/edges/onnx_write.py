@@ -76,7 +76,7 @@ def _converted(skops_file: bytes, plan: dict[str, Any]) -> bytes:
 
 def _prove(data: bytes, opened: OpenBundle, plan: dict[str, Any]) -> None:
     from ambidex.edges import onnx
-    from ambidex.edges.estimators import boundary_rows
+    from ambidex.edges.proof import boundary_rows
 
     session = onnx.open_native(data, {"place": plan["place"]})
     golden = opened.golden["rows"]
