@@ -72,7 +72,8 @@ class StubRegistry:
         file = self.folder / "tokens.json"
         bodies = json.loads(file.read_text()) if file.exists() else []
         made = [
-            Event(seq=i, at="2026-01-01T00:00:00.000000Z", by="a", verb="token", body=b) for i, b in enumerate(bodies)
+            Event(seq=i + 1, at="2026-01-01T00:00:00.000000Z", by="a", verb="token", body=b)
+            for i, b in enumerate(bodies)
         ]
         return fold(made)
 

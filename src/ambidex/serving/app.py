@@ -14,10 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from ambidex.access import Token, Tokens
 from ambidex.data.run_folder import read_run
 from ambidex.errors import AmbidexError, did_you_mean
 from ambidex.serving import coding, metrics, v2
+from ambidex.serving.arms import Arms
 from ambidex.serving.entry import Asks, Entry
 from ambidex.serving.feedback import Feedback
 from ambidex.serving.http import Connection, Gate
@@ -54,6 +57,7 @@ class App:
         replays: Requests with a key that were carried out before.
         stages: Where the time of requests goes.
         run_folder: Where the workers leave their snapshots.
+        write_log: Writes what the log holds back where no answer waits for it.
 
     Attributes:
         gate: The connections of this worker.
@@ -74,6 +78,7 @@ class App:
         replays: Replays | None = None,
         stages: Stages | None = None,
         run_folder: Path | None = None,
+        write_log: Callable[[], None] | None = None,
     ) -> None:
         self.gate: Gate | None = None
         self._models = models
@@ -89,12 +94,14 @@ class App:
         self.counts: dict[str, int] = {"answered": 0, "refused": 0, "rows": 0, "labels": 0, "model-failed": 0}
         self.draining = False
         self._predict = Predict(log, report, loop, self.counts, self._guard)
+        self._arms = Arms(self._predict, log, loop, stages or Stages(None), report, write_log or (lambda: None))
         self._feedback = Feedback(log, loop, self.counts, self._guard, replays)
         self._aside = ThreadPoolExecutor(1, thread_name_prefix="aside")
         self._handlers: dict[str, Handler] = {
             "predict": self._to_predict, "feedback": self._to_feedback, "live": self._live, "ready": self._ready,
             "v2_server": self._v2_server, "v2_model": self._v2_model, "v2_ready": self._v2_ready,
-            "v2_infer": self._v2_infer, "metrics": self._metrics,
+            "v2_infer": self._v2_infer, "metrics": self._metrics, "openapi": self._openapi,
+            "docs": self._docs, "root": self._root,
         }  # fmt: skip
 
     # ------------------------------------------------------------ the way of a request
@@ -198,15 +205,26 @@ class App:
         coding.only_json(request)
         form: Form | None = None
         if not place.ref and b"content-encoding" not in request.fields:  # the ordinary case
-            self._predict(request, connection, self._models.live(place.model), form)
+            self._by_arm(request, connection, self._models.live(place.model), form, "")
             return
         self._with_version(
             connection,
             place,
             lambda served: self._with_body(
-                request, connection, lambda unpacked: self._predict(unpacked, connection, served, form)
+                request, connection, lambda unpacked: self._by_arm(unpacked, connection, served, form, place.ref)
             ),
         )
+
+    def _by_arm(
+        self, request: Request, connection: Connection, served: Served, form: Form | None, ref: str
+    ) -> None:  # fmt: skip
+        """A version that was asked for by number or pointer answers; else live, and what is tried beside it."""
+        if ref not in ("", "live"):
+            self._predict(request, connection, served, form, "asked")
+        elif (split := self._models.splits.get(served.model)) is None:
+            self._predict(request, connection, served, form)
+        else:
+            self._arms(request, connection, served, form, split)
 
     def _to_feedback(self, request: Request, connection: Connection, place: Place, token: Token | None) -> None:
         served = self._models.live(place.model)
@@ -250,6 +268,33 @@ class App:
 
         self._later(connection, read, lambda text: Answer(200, text, metrics.OPEN if opened else metrics.PLAIN))
 
+    def _seen(self, token: Token | None) -> list[Served]:
+        """The live versions that a token is for."""
+        return [s for s in self._models.served if token is None or token.may("describe", s.model)]
+
+    def _openapi(self, request: Request, connection: Connection, place: Place, token: Token | None) -> None:
+        def make() -> bytes:
+            from ambidex.serving.openapi import document
+
+            return msgspec.json.encode(document(self._seen(token), closed=self._entry.closed))
+
+        self._later(connection, make, lambda body: Answer(200, body))
+
+    def _docs(self, request: Request, connection: Connection, place: Place, token: Token | None) -> None:
+        from ambidex.serving import docs_page
+
+        if place.file:
+            found = docs_page.asset(place.file)
+            if found is None:
+                raise _no_route(request.path)
+            connection.answer(replace(found))
+            return
+        host = request.fields.get(b"host", b"127.0.0.1").decode("latin-1")
+        connection.answer(docs_page.page(self._seen(token), closed=self._entry.closed, host=host))
+
+    def _root(self, request: Request, connection: Connection, place: Place, token: Token | None) -> None:
+        connection.answer(Answer(303, b"", headers={"Location": "/docs"}))
+
     def _later(self, connection: Connection, work: Callable[[], bytes], form: Callable[[bytes], Answer]) -> None:
         """Answer with what a thread makes."""
 
@@ -273,7 +318,7 @@ class App:
     def _v2_infer(self, request: Request, connection: Connection, place: Place, token: Token | None) -> None:
         def infer(served: Served, unpacked: Request) -> None:
             asked = v2.read(unpacked, served)
-            self._predict(replace(unpacked, body=asked.body), connection, served, asked.form)
+            self._by_arm(replace(unpacked, body=asked.body), connection, served, asked.form, place.ref)
 
         v2.only_tensors(request)
         self._with_version(
