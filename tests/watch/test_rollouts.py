@@ -151,15 +151,16 @@ def test_no_label_and_no_trip_promotes_nothing(shadow: Path) -> None:
 
 
 def test_a_split_that_is_not_sound_is_withdrawn(canary: Path) -> None:
-    at = stamp(datetime.now(UTC))
+    began = datetime.now(UTC)
     frames = [
-        {"at": at, "model": "m", "id": f"a{i:08x}", "row": {}, "riders": {"customer": f"k{i}"}, "source": "http",
-         "us": 100, "version": 2 if i % 2 else 1, "arm": "canary" if i % 2 else "live", "p": 0.5}
-        for i in range(600)
+        {"at": stamp(began + timedelta(milliseconds=100 * i)), "model": "m", "id": f"a{i:08x}", "row": {},
+         "riders": {"customer": f"k{i}"}, "source": "http", "us": 100, "p": 0.5,
+         "version": 2 if i % 2 else 1, "arm": "canary" if i % 2 else "live"}
+        for i in range(652)
     ]  # fmt: skip
     with FrameWriter(canary / ".ambidex/log/m/http-x.frames") as log:
         log.write(frames)
-    assert "50.0% of 600 units were the canary's, 30.0% were declared" in line(canary)
+    assert "50.1% of 601 units were the canary's, 30.0% were declared" in line(canary)
     assert pointers(canary)["canary"] is None
 
 

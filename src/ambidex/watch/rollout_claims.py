@@ -10,7 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import numpy as np
@@ -23,8 +23,9 @@ from ambidex.stats.claim import Claim, Verdict, decide
 from ambidex.stats.estimate import Estimate, exact
 from ambidex.stats.rollouts import Race, above_limit, blocks, race, split_estimates
 from ambidex.stats.sequences import Bets
-from ambidex.watch.arms import Arms, Row, first_rows, outcomes
+from ambidex.watch.arms import Arms, Row, first_rows, outcomes, stamp
 from ambidex.watch.harm import loss_of
+from ambidex.watch.log import moment
 from ambidex.watch.words import plain
 
 __all__ = ["TRIPS_SHARE", "Judged", "Trip", "answered", "judge_stage", "loss_claims"]
@@ -37,6 +38,8 @@ FEWEST = 200
 """Rows of the live version below which no p99 is known."""
 LEAST_US = 1000.0
 """Latencies below a millisecond over the limit are no reason to go back."""
+HEARD_S = 5.0
+"""After the canary's first answer every worker has opened it within so long; before, some still answered by live."""
 SLOW_SHARE = 0.02
 """Largest share of a candidate's requests beyond the limit on the p99."""
 
@@ -309,7 +312,12 @@ def _moved(name: str, values: NDArray[np.float64], margin: float, alpha: float) 
 
 
 def _split(arms: Arms, rollout: Rollout, alpha: float) -> list[Trip]:
-    firsts = first_rows(arms, rollout)
+    """The share of the units, of those that came when every worker had heard of the canary."""
+    begun = moment(min((row.at for row in arms.candidate.values()), default=""))
+    firsts = []
+    if begun is not None:
+        since = stamp(begun + timedelta(seconds=HEARD_S))
+        firsts = [one for one in first_rows(arms, rollout) if one[2].at >= since]
     canary = sum(one[0] for one in firsts)
     total = len(firsts)
     trips = []
