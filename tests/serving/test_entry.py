@@ -77,7 +77,8 @@ def test_every_route_needs_a_token(server: Server, route: Route) -> None:
         return
     for headers in (
         JSON, bearer(""), bearer("amb_nobody"), bearer("amb_gone"), bearer("amb_old"),
-        {**JSON, "Authorization": "amb_admin"}, {**JSON, "Authorization": "Basic amb_admin"}, {**JSON, "Authorization": "Bearer amb_admin x"},
+        {**JSON, "Authorization": "amb_admin"}, {**JSON, "Authorization": "Basic amb_admin"},
+        {**JSON, "Authorization": "Bearer amb_admin x"},
     ):  # fmt: skip
         status, said, body = ask(server, route, headers)
         assert status == 401 and said["www-authenticate"].startswith("Bearer"), headers

@@ -123,7 +123,22 @@ class App:
     def _fail(self, connection: Connection, error: AmbidexError, incident: str | None = None) -> None:
         self.counts["refused"] += 1
         answer = refusal(error, incident=incident)
+        if incident is None:
+            self._count(connection.path, answer.status)
         connection.answer(v2.refusal(answer, error) if v2.speaks(connection.path) else answer)
+
+    def _count(self, path: str, status: int = 503) -> None:
+        """A refusal of a prediction is counted with the version that was asked."""
+        place = self._places.get(path)
+        if self._stages is None or place is None or place.route.action != "predict":
+            return
+        number = self._models.live_number(place.model)
+        if number is not None:
+            of = self._stages.of(place.model, number)
+            if status in (429, 503, 504):
+                of.shed += 1
+            elif status < 500:
+                of.refused += 1
 
     def _route(self, request: Request, connection: Connection) -> None:
         path = request.path
@@ -243,6 +258,11 @@ class App:
         connection.answer(Answer(200, b'{"ready":true}') if ready else Answer(503, b'{"ready":false}'))
 
     # ------------------------------------------------------------ figures
+
+    def watches(self, gate: Gate) -> None:
+        """Take the connections of this worker into the figures."""
+        self.gate = gate
+        gate.shed = self._count
 
     def figures(self) -> dict[str, Any]:
         """What this worker counts beside the stages; part of its snapshot."""

@@ -15,6 +15,7 @@ import math
 from collections import deque
 from collections.abc import Callable
 from http import HTTPStatus
+from time import perf_counter_ns
 from typing import Any
 
 import httptools
@@ -68,6 +69,7 @@ class Gate:
         self.limits = limits or Limits()
         self.connections: set[Connection] = set()
         self.tally = tally or Tally()
+        self.shed: Callable[[str], None] | None = None  # told the path of what is refused undecoded
         self.draining = False
         self.held = 0
         self._left = self.limits.tick
@@ -98,6 +100,8 @@ class Gate:
             return True
         if len(self._waiting) >= self.limits.tick_waiting and self._refusable > 0:
             self._refusable -= 1
+            if self.shed is not None:
+                self.shed(request.path)
             return None
         self._waiting.append(connection)
         return False
@@ -150,9 +154,16 @@ class _Stop(Exception):
 
 
 class Connection(asyncio.Protocol):
-    """One caller."""
+    """One caller.
+
+    Attributes:
+        opened: Loop time at which it was opened.
+        arrived: ``time.perf_counter_ns`` of what came last: the whole request that is under way.
+    """
 
     def __init__(self, gate: Gate) -> None:
+        self.opened = gate.loop.time()
+        self.arrived = 0
         self._gate = gate
         self._limits = gate.limits
         self._parser = httptools.HttpRequestParser(self)
@@ -205,6 +216,7 @@ class Connection(asyncio.Protocol):
         self._active = self._gate.loop.time()
         if self._last:
             return
+        self.arrived = perf_counter_ns()
         in_head = self._in_message and not self._head_done
         try:
             self._parser.feed_data(data)

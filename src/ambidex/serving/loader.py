@@ -215,6 +215,11 @@ class Models:
         """Their references."""
         return [s.ref for s in self._live.values()]
 
+    def live_number(self, model: str) -> int | None:
+        """The number of the version that answers now, or None."""
+        served = self._live.get(model)
+        return None if served is None else served.number
+
     def versions(self, model: str) -> list[int]:
         """Versions of a model that a pointer names, or that is live here."""
         pointed = {n for n in self._pointers.get(model, {}).values() if n is not None}
