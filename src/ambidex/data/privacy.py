@@ -14,8 +14,9 @@ from typing import Any
 import msgspec
 
 from ambidex.data.frames import rider_text
+from ambidex.settings import Settings
 
-__all__ = ["Privacy", "log_key"]
+__all__ = ["Privacy", "log_key", "privacy_of"]
 
 KEY = "log.key"
 BYTES = 12
@@ -68,6 +69,29 @@ class Privacy:
         bare = not isinstance(rows, list)
         kept = [self.row(r) for r in ([value] if bare else rows)]
         return msgspec.json.encode({"rows": kept})
+
+    def payload(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """A record of the log, its row and riders as the log keeps them."""
+        kept = dict(payload)
+        for part in ("row", "riders"):
+            if isinstance(found := payload.get(part), dict):
+                kept[part] = self.row(found)
+        return kept
+
+
+def privacy_of(settings: Settings, folder: Path, model: str) -> Privacy:
+    """What ``[models.NAME.log]`` says.
+
+    Args:
+        settings: The workspace's.
+        folder: The workspace's ``.ambidex``.
+        model: Model's name.
+    """
+    said = settings.models.get(model)
+    if said is None or not (said.log.hash or said.log.drop):
+        return Privacy()
+    key = log_key(folder) if said.log.hash else b""
+    return Privacy(hashed=frozenset(said.log.hash), dropped=frozenset(said.log.drop), key=key)
 
 
 def log_key(folder: Path) -> bytes:

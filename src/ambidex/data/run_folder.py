@@ -74,9 +74,9 @@ def read_run(folder: Path) -> list[dict[str, Any]]:
     Counters of a dead worker stay in the sum as long as its server runs, so that totals never fall. Keys: ``pid,
     server, index, alive, at, started`` (seconds since 1970), ``rss`` (bytes), ``refs``, ``in_flight``,
     ``connections``, ``unlogged`` (rows by model), ``counts`` (the worker's), ``gc`` (``pauses, seconds, longest``),
-    ``versions``: a list of ``model, version, requests, rows, failed, refused, shed, shadow_scored, shadow_dropped, stages`` (by
-    stage and ``total``: ``sum`` in seconds, ``counts`` a list over ``BOUNDS`` and beyond), ``exemplars`` (by bucket:
-    trace id, seconds, time).
+    ``versions``: a list of ``model, version, requests, rows, failed, refused, shed, shadow_scored, shadow_dropped``,
+    ``stages`` (by stage and ``total``: ``sum`` in seconds, ``counts`` a list over ``BOUNDS`` and beyond),
+    ``exemplars`` (by bucket: trace id, seconds, time).
 
     Args:
         folder: The workspace's ``.ambidex/run``.

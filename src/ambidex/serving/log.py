@@ -10,15 +10,16 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ambidex.data.frames import Frame, FrameWriter, Stream
-from ambidex.data.privacy import Privacy
-from ambidex.errors import EnvironmentProblem
+from ambidex.data.privacy import Privacy, privacy_of
+from ambidex.errors import EnvironmentProblem, UsageError, did_you_mean
 from ambidex.records import Schema
+from ambidex.settings import FILE, Settings, duration
 
 __all__ = ["Ids", "Logging", "PredictionLog", "Report", "utc"]
 
@@ -78,6 +79,45 @@ class Logging:
     rotate_s: float = 86400.0
     privacy: Mapping[str, Privacy] = field(default_factory=dict)
     retain_s: Mapping[str, float] = field(default_factory=dict)
+
+    @staticmethod
+    def of(settings: Settings, folder: Path, models: Iterable[str]) -> Logging:
+        """What ``ambidex.toml`` says.
+
+        Args:
+            settings: The workspace's.
+            folder: The workspace's ``.ambidex``.
+            models: All models of the workspace.
+        """
+        serving = settings.serving
+        privacy, retain = {}, {}
+        for model in models:
+            if rule := privacy_of(settings, folder, model):
+                privacy[model] = rule
+            said = settings.models.get(model)
+            kept = (said.log.retain if said else None) or serving.retain
+            if kept is not None:
+                retain[model] = duration(kept)
+        # A file must be left by its writer before its rows can expire.
+        rotate = min([86400.0, *(max(60.0, s / 10) for s in retain.values())])
+        return Logging(durable=serving.durable, rotate_s=rotate, privacy=privacy, retain_s=retain)
+
+    def check(self, model: str, schema: Schema) -> None:
+        """Refuse rules for columns that the model does not have: a name mistyped would be logged as it is.
+
+        Raises:
+            UsageError: ``usage.config``.
+        """
+        rule = self.privacy.get(model)
+        there = {*schema.names, *schema.riders}
+        unknown = sorted((rule.hashed | rule.dropped) - there) if rule else []
+        if unknown:
+            raise UsageError(
+                "usage.config",
+                f"[models.{model}.log] names {unknown[0][:60]!r}, no column of {model}"
+                + did_you_mean(unknown[0][:60], sorted(there)),
+                where=FILE, do="name columns as the model does, riders too",
+            )  # fmt: skip
 
 
 class PredictionLog:

@@ -66,7 +66,10 @@ def serve(
     """
     entry = Entry(asks or Asks(), registry.tokens(Tokens()), report, rates)
     models = Models(registry, report)
-    loaded(models.open_all())
+    refs = models.open_all()
+    for served in models.served:
+        (logging or Logging()).check(served.model, served.schema)
+    loaded(refs)
     go()
     import uvloop
 
@@ -99,7 +102,7 @@ async def _run(
         run_folder=stages.folder, write_log=outbox.write_log,
     )  # fmt: skip
     gate = Gate(loop, app, outbox, limits, tally)
-    app.gate = gate
+    app.watches(gate)
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.set_exception_handler(lambda _, said: report("loop.error", {"what": str(said.get("message"))[:300]}))

@@ -5,15 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from ambidex.data.labels import class_of
+from ambidex.data.log import log_view
+from ambidex.data.privacy import Privacy
+from ambidex.data.sql import quote
 from ambidex.data.table import Table
 from ambidex.errors import DataError, did_you_mean
 from ambidex.records import Schema
 from ambidex.watch.log import label_text
 
-__all__ = ["Matched", "match_labels"]
+__all__ = ["Matched", "Relevant", "match_labels", "relevant"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +56,68 @@ class Matched:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Relevant:
+    """What of a log a table of labels can touch.
+
+    Attributes:
+        frames: Predictions and labels of the table's ids, and the newest prediction of each of its keys.
+        predictions: How many predictions the whole log holds.
+        labelled: How many of them have a label.
+    """
+
+    frames: list[dict[str, Any]]
+    predictions: int
+    labelled: int
+
+
+def relevant(folder: Path, model: str, table: Table, *, id: str, schema: Schema, privacy: Privacy) -> Relevant:
+    """What match_labels must see of a log, whatever its size.
+
+    Args:
+        folder: The workspace's log folder.
+        model: Model's name.
+        table: The labels.
+        id: Column with the prediction ids, or with values of the declared key.
+        schema: The model's: its key.
+        privacy: How the log keeps the key.
+    """
+    import pyarrow as pa
+
+    values = sorted({v for v in table.text(table.require(id)) if v is not None})
+    key = schema.key if schema.key and schema.key not in privacy.dropped else None
+    hashed = key in privacy.hashed
+    asked = pa.table({"value": values, "kept": [privacy.hash(v) if hashed else v for v in values]})
+    own = "kind = 'prediction' AND arm IS DISTINCT FROM 'shadow'"
+    with log_view(folder, model, schema) as view:
+        run = view.connection.execute
+        view.connection.register("asked", asked.cast(pa.schema([("value", pa.string()), ("kept", pa.string())])))
+        known = f"SELECT DISTINCT id FROM log WHERE {own} AND id IN (SELECT value FROM asked)"
+        found = {i for (i,) in run(known).fetchall()}
+        frames: list[dict[str, Any]] = [{"model": model, "id": i} for i in found]
+        if key is not None:
+            column = quote(f"r:{key}")
+            newest = run(
+                f"SELECT a.value, arg_max(l.id, (coalesce(l.at, '1970-01-01'::TIMESTAMP), l.id)) FROM log l "
+                f"JOIN asked a ON l.{column} = a.kept WHERE {own} GROUP BY a.value"
+            ).fetchall()
+            frames += [{"model": model, "id": i, "riders": {key: value}} for value, i in newest]
+            found |= {i for _, i in newest}
+        view.connection.register("found", pa.table({"id": pa.array(sorted(found), pa.string())}))
+        given = run(
+            "SELECT id, arg_max(label, (coalesce(at, '1970-01-01'::TIMESTAMP), file, pos)) FROM log "
+            "WHERE kind = 'label' AND id IN (SELECT id FROM found) GROUP BY id"
+        ).fetchall()
+        frames += [{"kind": "label", "id": i, "label": msgspec.json.decode(v)} for i, v in given if v is not None]
+        (predictions,) = run(f"SELECT count(DISTINCT id) FROM log WHERE {own}").fetchone()
+        (labelled,) = run(
+            f"SELECT count(DISTINCT id) FROM log WHERE {own} AND id IN (SELECT id FROM log WHERE kind = 'label')"
+        ).fetchone()
+    return Relevant(frames, predictions, labelled)
+
+
 def match_labels(
-    frames: Iterable[Mapping[str, Any]], table: Table, *, id: str, label: str, schema: Schema, at: str
+    frames: Iterable[Mapping[str, Any]] | Relevant, table: Table, *, id: str, label: str, schema: Schema, at: str
 ) -> Matched:
     """Find each label's prediction, by the prediction's id or by the declared key.
 
@@ -59,7 +125,7 @@ def match_labels(
     twice changes nothing.
 
     Args:
-        frames: The model's whole log, predictions and labels.
+        frames: The model's whole log, predictions and labels, or what is relevant of it.
         table: The labels.
         id: Column with the prediction ids, or with values of the declared key.
         label: Column with what really happened.
@@ -76,7 +142,8 @@ def match_labels(
     model: dict[str, str] = {}
     by_key: dict[str, tuple[str, str]] = {}
     given: dict[str, str] = {}
-    for frame in frames:
+    part = frames if isinstance(frames, Relevant) else None
+    for frame in part.frames if part is not None else frames:  # type: ignore[union-attr]
         name = str(frame.get("id"))
         if frame.get("kind") == "label":
             given[name] = label_text(frame.get("label"))
@@ -100,14 +167,16 @@ def match_labels(
         repeated += found in wanted
         wanted[found] = outcome
     new = {name: outcome for name, outcome in wanted.items() if given.get(name) != outcome}
-    labelled = sum(name in given or name in wanted for name in model)
+    total, labelled = len(model), sum(name in given or name in wanted for name in model)
+    if part is not None:
+        total, labelled = part.predictions, part.labelled + sum(name not in given for name in wanted)
     return Matched(
         payloads=[{"kind": "label", "at": at, "model": model[n], "id": n, "label": v} for n, v in new.items()],
         matched=len(new),
         unknown=len(unknown),
         duplicates=repeated + len(wanted) - len(new),
         unlabelled=unlabelled,
-        coverage=labelled / len(model) if model else 0.0,
+        coverage=labelled / total if total else 0.0,
         unknown_ids=tuple(dict.fromkeys(unknown))[:5],
     )
 
