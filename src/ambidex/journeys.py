@@ -579,6 +579,7 @@ def ui(*, host: str = "127.0.0.1", port: int = 8377, ready: Any = None, grafana:
 
 def score(name: str, table: Any, *, out: str | Path, at: At = None) -> Result:
     """Score a table; its rows enter the prediction log."""
+    from ambidex.data.privacy import privacy_of
     from ambidex.data.read import read
     from ambidex.delivery import release, results
     from ambidex.delivery.material import scorable
@@ -614,6 +615,8 @@ def score(name: str, table: Any, *, out: str | Path, at: At = None) -> Result:
         scored = score_table(opened, source, stamp=run.name)
         with written_scores(scored, opened.schema, path) as place:
             payloads = log_payloads(scored, schema=opened.schema, model=model, version=number, at=run.at)
+            if rule := privacy_of(workspace.settings, workspace.log_folder.parent, model):
+                payloads = map(rule.payload, payloads)
             append_log(workspace.log_folder / model / f"score-{run.name}.frames", islice(payloads, run.logged, None))
             place()
         body = {"rows": source.rows, "out": path.name, "run": run.name}
@@ -712,21 +715,23 @@ def drift(name: str, table: Any, *, at: At = None) -> Result:
 
 def feedback(name: str, table: Any, *, id: str, label: str, at: At = None) -> Result:
     """Late labels from a table, matched to predictions by their id or by the declared key."""
+    from ambidex.data.privacy import privacy_of
     from ambidex.data.read import read
     from ambidex.delivery import release, results
     from ambidex.delivery.score import append_log
     from ambidex.records import check_name
-    from ambidex.watch.labels import match_labels
-    from ambidex.watch.log import read_log
+    from ambidex.watch.labels import match_labels, relevant
 
     check_name(name)
     workspace = open_workspace(at)
     workspace.store.model(name)
     source = read(table)
     frames, _ = read_log(workspace.log_folder, name)
+    rule = privacy_of(workspace.settings, workspace.log_folder.parent, name)
+    logged = relevant(workspace.log_folder, name, source, id=id, schema=opened.schema, privacy=rule)
     opened = release.open_version(workspace, name, workspace.store.model(name).answering)
     matched = match_labels(
-        frames, source, id=id, label=label, schema=opened.schema, at=release.stamp(workspace.clock())
+        logged, source, id=id, label=label, schema=opened.schema, at=release.stamp(workspace.clock())
     )
     if matched.payloads:
         run = f"{re.sub('[^0-9]', '', release.stamp(workspace.clock()))}-{secrets.token_hex(4)}"
