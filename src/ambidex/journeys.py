@@ -726,10 +726,9 @@ def feedback(name: str, table: Any, *, id: str, label: str, at: At = None) -> Re
     workspace = open_workspace(at)
     workspace.store.model(name)
     source = read(table)
-    frames, _ = read_log(workspace.log_folder, name)
+    opened = release.open_version(workspace, name, workspace.store.model(name).answering)
     rule = privacy_of(workspace.settings, workspace.log_folder.parent, name)
     logged = relevant(workspace.log_folder, name, source, id=id, schema=opened.schema, privacy=rule)
-    opened = release.open_version(workspace, name, workspace.store.model(name).answering)
     matched = match_labels(
         logged, source, id=id, label=label, schema=opened.schema, at=release.stamp(workspace.clock())
     )
