@@ -31,8 +31,8 @@ from ambidex.settings import duration
 from ambidex.watch.guard import guard_step
 from ambidex.watch.loop import Line, Part, Said, Turn, pause, turn
 from ambidex.watch.notices import deliver
-from ambidex.watch.rollout import budget_spent, rollout_step
-from ambidex.watch.run import monitor
+from ambidex.watch.rollout import rollout_step
+from ambidex.watch.run import budget_spent, monitor
 from ambidex.workspace import Workspace
 
 __all__ = ["Stopped", "notify", "seconds_of", "watch"]

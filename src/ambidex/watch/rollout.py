@@ -24,7 +24,7 @@ from ambidex.watch.arms import read_arms, stamp
 from ambidex.watch.log import moment
 from ambidex.watch.rollout_claims import Judged, judge_stage
 
-__all__ = ["Hands", "Place", "Stepped", "budget_spent", "read_rollout", "rollout_step", "summary"]
+__all__ = ["Hands", "Place", "Stepped", "read_rollout", "rollout_step", "summary"]
 
 LEASE_S = 600.0
 AFTER: Mapping[str, tuple[str, ...]] = {"canary": ("canary", "live"), "live": ("live",)}
@@ -271,18 +271,6 @@ def _acted(place: Place, rollout: Rollout, hands: Hands) -> Stepped:
     done = replace(rollout, state="ended")
     place.store.put_document(f"rollout/{model}", done.to_json())
     return Stepped("✓", f"live is @{version} (was @{rollout.against}): {rollout.because}", done)
-
-
-def budget_spent(place: Place, model: str) -> bool:
-    """Whether a model's error budget is spent, as the monitor's last pass found: then nothing is promoted.
-
-    A page that is open holds promotion as well: nobody changes the model under an incident that is not understood.
-    """
-    page = place.store.document(f"watch-page/{model}") or {}
-    if any(level.get("spent") for level in page.get("levels") or () if isinstance(level, Mapping)):
-        return True
-    kept = place.store.document(f"watch/{model}") or {}
-    return any(alert.get("level") == "page" for alert in kept.get("alerts", ()))
 
 
 # ---------------------------------------------------------------- words and pages
