@@ -17,13 +17,15 @@ from typing import Any
 import msgspec
 
 from ambidex.access import Token, Tokens
+from ambidex.data.answers import answer_stream, load
 from ambidex.data.run_folder import read_run
 from ambidex.errors import AmbidexError, did_you_mean
 from ambidex.serving import coding, metrics, v2
 from ambidex.serving.arms import Arms
 from ambidex.serving.entry import Asks, Entry
 from ambidex.serving.feedback import Feedback
-from ambidex.serving.http import Connection, Gate
+from ambidex.serving.gate import Gate
+from ambidex.serving.http import Connection
 from ambidex.serving.loader import Models, Served
 from ambidex.serving.log import PredictionLog, Report
 from ambidex.serving.messages import Answer, Limits, Request, Tally, refusal
@@ -93,7 +95,7 @@ class App:
         self.tally = tally or Tally()
         self.counts: dict[str, int] = {"answered": 0, "refused": 0, "rows": 0, "labels": 0, "model-failed": 0}
         self.draining = False
-        self._predict = Predict(log, report, loop, self.counts, self._guard)
+        self._predict = Predict(log, report, loop, self.counts, self._guard, stages)
         self._arms = Arms(self._predict, log, loop, stages or Stages(None), report, write_log or (lambda: None))
         self._feedback = Feedback(log, loop, self.counts, self._guard, replays)
         self._aside = ThreadPoolExecutor(1, thread_name_prefix="aside")
@@ -218,10 +220,15 @@ class App:
 
     def _to_predict(self, request: Request, connection: Connection, place: Place, token: Token | None) -> None:
         coding.only_json(request)
-        form: Form | None = None
-        if not place.ref and b"content-encoding" not in request.fields:  # the ordinary case
-            self._by_arm(request, connection, self._models.live(place.model), form, "")
-            return
+        if b"arrow" in request.fields.get(b"accept", b"") and coding.wants(request, coding.ARROW):
+            self._loaded(connection, load, lambda: self._at_length(request, connection, place, _as_arrow))
+        elif not place.ref and b"content-encoding" not in request.fields:  # the ordinary case
+            self._by_arm(request, connection, self._models.live(place.model), None, "")
+        else:
+            self._at_length(request, connection, place, None)
+
+    def _at_length(self, request: Request, connection: Connection, place: Place, form: Form | None) -> None:
+        """The way of a request for another version, or with a packed body, or for another kind of answer."""
         self._with_version(
             connection,
             place,
@@ -315,6 +322,21 @@ class App:
     def _root(self, request: Request, connection: Connection, place: Place, token: Token | None) -> None:
         connection.answer(Answer(303, b"", headers={"Location": "/docs"}))
 
+    def _loaded(self, connection: Connection, load: Callable[[], None], then: Callable[[], None]) -> None:
+        """Go on once a thread has imported what is needed."""
+
+        def done(made: asyncio.Future[None]) -> None:
+            connection.allow(self._limits.deadline_s)
+
+            def go_on() -> None:
+                made.result()
+                then()
+
+            self._guard(connection, go_on)
+
+        connection.allow(self._limits.open_s)
+        self._loop.run_in_executor(self._aside, load).add_done_callback(done)
+
     def _later(self, connection: Connection, work: Callable[[], bytes], form: Callable[[bytes], Answer]) -> None:
         """Answer with what a thread makes."""
 
@@ -344,6 +366,14 @@ class App:
         self._with_version(
             connection, place, lambda s: self._with_body(request, connection, lambda unpacked: infer(s, unpacked))
         )
+
+
+def _as_arrow(served: Served, document: dict[str, Any]) -> Answer:
+    """The answer as an Arrow stream: the columns that ``score`` writes."""
+    about = {"model": served.model, "version": str(served.number)}
+    said = (document["ids"], document["predictions"], document.get("classes", ()), document.get("probabilities", ()))
+    body = answer_stream(*said, about=about)
+    return Answer(200, body, coding.ARROW.encode(), logged_as=served.model)
 
 
 def _no_route(path: str) -> HttpRefusal:

@@ -3,9 +3,6 @@
 Requests of one connection are handled one after the other; those that arrive while one is under way wait, and
 the connection is not read meanwhile. All answers of one loop tick leave together, after the prediction log of
 that tick was written (``Outbox``).
-
-A tick answers ``Limits.tick`` requests. What arrives beyond waits for the next, then is refused by constant bytes,
-then is not even read: latency is requests in flight by throughput, and a refusal costs a quarter of an answer.
 """
 
 from __future__ import annotations
@@ -13,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable
 from http import HTTPStatus
 from time import perf_counter_ns
 from typing import Any
@@ -23,130 +19,18 @@ import httptools
 from ambidex.errors import AmbidexError
 from ambidex.serving.coding import WORTH, takes_gzip
 from ambidex.serving.framing import fault_of, path_of
-from ambidex.serving.messages import Answer, Limits, Request, Tally, refusal
-from ambidex.serving.outbox import Outbox
+from ambidex.serving.gate import Gate
+from ambidex.serving.messages import Answer, Request, refusal
 from ambidex.serving.problems import HttpRefusal
 
-__all__ = ["Connection", "Gate", "Handler"]
+__all__ = ["Connection"]
 
 FULL = refusal(
     HttpRefusal("http.overload", "the server is asked for more than it can", status=503, do="retry after 1 s")
 )
 """Answers what is refused undecoded."""
-HEALTH = "/v2/health/"
-"""Always answered, or an overloaded server would be taken for a dead one."""
-CUT = 64
-"""Connections that may be cut for others in one sweep."""
 
 _LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPStatus}
-
-Handler = Callable[[Request, "Connection"], None]
-"""Answers a request by ``connection.answer``, at once or later; it does not raise."""
-
-
-class Gate:
-    """What the connections of one worker share.
-
-    Args:
-        loop: The event loop.
-        handler: Answers requests.
-        outbox: Sends answers.
-        limits: What one caller may take.
-        tally: Counts answers.
-    """
-
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        handler: Handler,
-        outbox: Outbox,
-        limits: Limits | None = None,
-        tally: Tally | None = None,
-    ) -> None:
-        self.loop = loop
-        self.handler = handler
-        self.outbox = outbox
-        self.limits = limits or Limits()
-        self.connections: set[Connection] = set()
-        self.tally = tally or Tally()
-        self.shed: Callable[[str], None] | None = None  # told the path of what is refused undecoded
-        self.draining = False
-        self.held = 0
-        self._left = self.limits.tick
-        self._refusable = self.limits.tick_refused
-        self._ticking = False
-        self._waiting: deque[Connection] = deque()
-        self._cuttable = CUT
-
-    def new_connection(self) -> Connection:
-        """Protocol factory."""
-        return Connection(self)
-
-    def sweep(self) -> None:
-        """Cut what took too long; call it a few times a second. One pass, not a timer a connection."""
-        now = self.loop.time()
-        self._cuttable = CUT
-        for connection in list(self.connections):
-            connection.check(now)
-
-    # ------------------------------------------------------------ ticks
-
-    def admits(self, connection: Connection, request: Request) -> bool | None:
-        """Whether a request is answered in this tick: True; None: refuse it; False: the connection waits its turn."""
-        if self._left > 0:
-            self._left -= 1
-            return True
-        if request.path.startswith(HEALTH):
-            return True
-        if len(self._waiting) >= self.limits.tick_waiting and self._refusable > 0:
-            self._refusable -= 1
-            if self.shed is not None:
-                self.shed(request.path)
-            return None
-        self._waiting.append(connection)
-        return False
-
-    def begun(self) -> None:
-        """A request was handled: the next tick comes behind the outbox, which its answer has put on the loop."""
-        if not self._ticking:
-            self._ticking = True
-            self.loop.call_soon(self._next_tick)
-
-    def _next_tick(self) -> None:
-        self._ticking = False
-        self._left = self.limits.tick
-        self._refusable = self.limits.tick_refused
-        while self._waiting and self._left > 0:
-            self._waiting.popleft().go_on()
-
-    # ------------------------------------------------------------ connections
-
-    @property
-    def in_flight(self) -> int:
-        """Requests that wait for their answer."""
-        return sum(c.waits for c in self.connections)
-
-    def makes_room(self) -> bool:
-        """Cut the connection that has gone longest without a whole request, if one has for ``patience_s``."""
-        if self._cuttable <= 0:
-            return False
-        before = self.loop.time() - self.limits.patience_s
-        lazy = [c for c in self.connections if c.lazy_since < before]
-        if not lazy:
-            return False
-        self._cuttable -= 1
-        min(lazy, key=lambda c: c.lazy_since).abort()
-        return True
-
-    async def drain(self) -> None:
-        """Answer what is under way, close what is idle, at most ``drain_s``; then cut."""
-        self.draining = True
-        end = self.loop.time() + self.limits.drain_s
-        while self.connections and self.loop.time() < end:
-            self.sweep()
-            await asyncio.sleep(0.05)
-        for connection in list(self.connections):
-            connection.abort()
 
 
 class _Stop(Exception):

@@ -15,7 +15,7 @@ from typing import Any
 from ambidex.access import Tokens
 from ambidex.serving.app import App
 from ambidex.serving.entry import Asks, Entry, Rates
-from ambidex.serving.http import Gate
+from ambidex.serving.gate import Gate
 from ambidex.serving.loader import Models, Registry
 from ambidex.serving.log import Logging, PredictionLog, Report
 from ambidex.serving.messages import Limits, Tally
