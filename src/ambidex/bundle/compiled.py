@@ -45,10 +45,15 @@ class CompiledScorer:
         schema: What it takes and gives.
         one: A row whose attributes ``c0``, ``c1``, … are the columns -> its output.
         many: Many such rows; the same outputs.
+        encode: The first half of ``one``, a row to its numbers, where there are two.
+        finish: The second half.
     """
 
-    def __init__(self, schema: Schema, one: One, many: Many) -> None:
+    def __init__(
+        self, schema: Schema, one: One, many: Many, encode: One | None = None, finish: One | None = None
+    ) -> None:
         self.schema = schema
+        self.encode, self.finish = encode, finish
         self.score_record = one
         self.score_records = many
         self._names = schema.names
@@ -113,13 +118,14 @@ def require_library(files: Mapping[str, bytes]) -> None:
 
 def scorer_of(plan: Mapping[str, Any], schema: Schema, files: Mapping[str, bytes]) -> CompiledScorer:
     """A plan as a scorer; ``files`` hold ``model.json`` and the trees."""
-    one, many = _sums(plan["scorer"], files)
+    one, many, encode, finish = _sums(plan["scorer"], files)
     link = _LINKS.get(plan["link"])
     if link is None:
         raise Refused("check.opens", f"the compiled form has a link that is not known: {str(plan['link'])[:40]!r}")
     if plan["link"] == "identity":
-        return CompiledScorer(schema, one, many)
-    return CompiledScorer(schema, lambda r: link(one(r)), lambda rows: [link(v) for v in many(rows)])
+        return CompiledScorer(schema, one, many, encode, finish)
+    linked = (lambda numbers: link(finish(numbers))) if finish is not None else None
+    return CompiledScorer(schema, lambda r: link(one(r)), lambda rows: [link(v) for v in many(rows)], encode, linked)
 
 
 def runtime_of(files: Mapping[str, bytes]) -> tuple[str, str]:
@@ -130,8 +136,8 @@ def runtime_of(files: Mapping[str, bytes]) -> tuple[str, str]:
     return str(plan["runtime"]), str(plan["reason"])
 
 
-def _sums(scorer: Mapping[str, Any], files: Mapping[str, bytes]) -> tuple[One, Many]:
-    """What the link is applied to, for one row and for many."""
+def _sums(scorer: Mapping[str, Any], files: Mapping[str, bytes]) -> tuple[One, Many, One | None, One | None]:
+    """What the link is applied to, for one row and for many; the halves of the first, where it has two."""
     match scorer["kind"]:
         case "trees":
             features = scorer["features"]
@@ -140,7 +146,7 @@ def _sums(scorer: Mapping[str, Any], files: Mapping[str, bytes]) -> tuple[One, M
             opened = getattr(importlib.import_module(module), name)
             trees = opened(files[scorer["file"]], len(features), scorer["outputs"], scorer["numbers"])
             ask, ask_many = trees.one, trees.many
-            return lambda r: ask(encode(r)), lambda rows: ask_many([encode(r) for r in rows])
+            return lambda r: ask(encode(r)), lambda rows: ask_many([encode(r) for r in rows]), encode, ask
         case "linear":
             one = linear_of(scorer["outputs"])
         case "additive":
@@ -155,7 +161,7 @@ def _sums(scorer: Mapping[str, Any], files: Mapping[str, bytes]) -> tuple[One, M
                 return first(record) - second(record)
         case other:
             raise Refused("check.opens", f"the compiled form is of a kind that is not known: {str(other)[:40]!r}")
-    return one, lambda rows: [one(r) for r in rows]
+    return one, lambda rows: [one(r) for r in rows], None, None
 
 
 def _normalised(values: Sequence[float]) -> tuple[float, ...]:

@@ -21,6 +21,7 @@ from ambidex.records import Schema
 from ambidex.serving.decode import NOT_DECODED, RowDecoder
 from ambidex.serving.lane import Lane
 from ambidex.serving.log import PredictionLog
+from ambidex.serving.stages import VersionStages
 
 __all__ = ["Way", "valid"]
 
@@ -46,6 +47,7 @@ class Way:
         many: Records to their scores.
         encode: A record to what ``finish`` takes, or None where the two are one step.
         finish: What ``encode`` gave to the score.
+        timed: Where its time is counted, once it was asked.
     """
 
     def __init__(
@@ -60,7 +62,8 @@ class Way:
             getattr(scorer, "score_records") if self.compiled else partial(_one_by_one, scorer.score)  # noqa: B009
         )
         self.encode: Callable[[Any], Any] | None = getattr(scorer, "encode", None) if self.compiled else None
-        self.finish: Callable[[Any], Score] | None = getattr(scorer, "finish", None) if self.compiled else None
+        self.finish: Callable[[Any], Score] = getattr(scorer, "finish", None) or scorer.score
+        self.timed: VersionStages | None = None
         self.lane = Lane(scorer) if slow and not self.compiled else None
         self._decoder = decoder
         self._name, self._number = model, number
