@@ -35,27 +35,56 @@ def version(place: Workspace, model: str, *, value: float, outcome: str = "suppo
     """A version with its verdicts; live if it is said and they are good."""
     store = place.store
     number = store.register(
-        model=model, digest=digest(f"{model}{value}{outcome}".encode()), data="f00dfeed00000001", code="c0de",
+        model=model,
+        digest=digest(f"{model}{value}{outcome}".encode()),
+        data="f00dfeed00000001",
+        code="c0de",
         key=f"{model}-{value}-{random.random()}",
         summary={"metric": "auc", "value": value, "low": value - 0.01, "high": value + 0.01, "rows": 7043},
-    ).number  # fmt: skip
+    ).number
     state = store.model(model)
     gates = (
-        GateResult(name="golden-rows", outcome="supported", because="golden rows that come out otherwise: 0 counted",
-                   value=0.0, low=0.0, high=0.0, limit=1),
-        GateResult(name="not-worse-than-live", outcome=outcome, because="loss against the live version: −0.004 (−0.007 to −0.001)",
-                   value=-0.004, low=-0.007, high=-0.001, limit=0.005),
-    )  # fmt: skip
+        GateResult(
+            name="golden-rows",
+            outcome="supported",
+            because="golden rows that come out otherwise: 0 counted",
+            value=0.0,
+            low=0.0,
+            high=0.0,
+            limit=1,
+        ),
+        GateResult(
+            name="not-worse-than-live",
+            outcome=outcome,
+            because="loss against the live version: −0.004 (−0.007 to −0.001)",
+            value=-0.004,
+            low=-0.007,
+            high=-0.001,
+            limit=0.005,
+        ),
+    )
     judged = Judgement(
-        model=model, version=number, digest=store.version(model, number).digest, against=state.live, gates=gates,
-        config="g1", data="f00dfeed00000001", at=place.clock().isoformat(),
-    )  # fmt: skip
+        model=model,
+        version=number,
+        digest=store.version(model, number).digest,
+        against=state.live,
+        gates=gates,
+        config="g1",
+        data="f00dfeed00000001",
+        at=place.clock().isoformat(),
+    )
     store.record_judgement(judged)
     if live:
         store.move(
-            model=model, to="live", version=number, expected_revision=store.model(model).revision, verb="promote",
-            judgement=judged, max_age_s=WEEK_S, because="2 of 2 gates supported",
-        )  # fmt: skip
+            model=model,
+            to="live",
+            version=number,
+            expected_revision=store.model(model).revision,
+            verb="promote",
+            judgement=judged,
+            max_age_s=WEEK_S,
+            because="2 of 2 gates supported",
+        )
     return number
 
 
@@ -89,9 +118,16 @@ def minutes(
         counts[middle] += requests - sum(counts)
         seconds = requests * 0.004
         said: dict[str, Any] = {
-            "model": model, "version": number, "worker": index, "requests": requests, "rows": requests * 3,
-            "failed": 0, "refused": 1, "shed": 0, "total": [seconds, *counts],
-        }  # fmt: skip
+            "model": model,
+            "version": number,
+            "worker": index,
+            "requests": requests,
+            "rows": requests * 3,
+            "failed": 0,
+            "refused": 1,
+            "shed": 0,
+            "total": [seconds, *counts],
+        }
         for stage in STAGES:
             part = {"features": 0.86 if slow else 0.3, "predict": 0.4}.get(stage, 0.05)
             said[stage] = [seconds * part, *counts]
@@ -99,11 +135,19 @@ def minutes(
     write_snapshot(
         folder,
         {
-            "pid": _runs(), "server": _runs(), "index": index, "at": NOW.timestamp(), "started": NOW.timestamp() - 7200,
-            "rss": 48_000_000, "refs": [f"{model}@{number}"], "in_flight": 1, "connections": 12, "unlogged": {},
+            "pid": _runs(),
+            "server": _runs(),
+            "index": index,
+            "at": NOW.timestamp(),
+            "started": NOW.timestamp() - 7200,
+            "rss": 48_000_000,
+            "refs": [f"{model}@{number}"],
+            "in_flight": 1,
+            "connections": 12,
+            "unlogged": {},
             "versions": [],
         },
-    )  # fmt: skip
+    )
 
 
 def _runs() -> int:
@@ -114,12 +158,56 @@ def _runs() -> int:
 
 
 COLUMNS = [
-    ("contract", "drifted", "outside", 0.25, 0.22, 0.28, "month-to-month 55% → 80%", ["month", "one year", "two years", "missing"], [0.55, 0.21, 0.24, 0.0], [0.8, 0.1, 0.1, 0.0]),
-    ("monthly_charges", "drifted", "outside", 0.09, 0.06, 0.12, "median 70 → 78", [f"c{i}" for i in range(16)], [1 / 16] * 16, [max(0.01, (i - 2) / 100) for i in range(16)]),
-    ("tenure", "", "inside", 0.004, -0.01, 0.015, "no clear change", [f"c{i}" for i in range(16)], [1 / 16] * 16, [1 / 16] * 16),
-    ("support_calls", "", "open", 0.01, -0.02, 0.04, "no clear change", ["0", "1", "2+"], [0.6, 0.3, 0.1], [0.58, 0.31, 0.11]),
+    (
+        "contract",
+        "drifted",
+        "outside",
+        0.25,
+        0.22,
+        0.28,
+        "month-to-month 55% → 80%",
+        ["month", "one year", "two years", "missing"],
+        [0.55, 0.21, 0.24, 0.0],
+        [0.8, 0.1, 0.1, 0.0],
+    ),
+    (
+        "monthly_charges",
+        "drifted",
+        "outside",
+        0.09,
+        0.06,
+        0.12,
+        "median 70 → 78",
+        [f"c{i}" for i in range(16)],
+        [1 / 16] * 16,
+        [max(0.01, (i - 2) / 100) for i in range(16)],
+    ),
+    (
+        "tenure",
+        "",
+        "inside",
+        0.004,
+        -0.01,
+        0.015,
+        "no clear change",
+        [f"c{i}" for i in range(16)],
+        [1 / 16] * 16,
+        [1 / 16] * 16,
+    ),
+    (
+        "support_calls",
+        "",
+        "open",
+        0.01,
+        -0.02,
+        0.04,
+        "no clear change",
+        ["0", "1", "2+"],
+        [0.6, 0.3, 0.1],
+        [0.58, 0.31, 0.11],
+    ),
     ("(prediction)", "", "inside", 0.002, -0.01, 0.01, "no clear change", ["low", "high"], [0.7, 0.3], [0.7, 0.3]),
-]  # fmt: skip
+]
 
 
 def watched(
@@ -129,37 +217,82 @@ def watched(
     ago = (NOW - timedelta(minutes=12)).isoformat().replace("+00:00", "Z")
     alerts: list[dict[str, Any]] = []
     if page:
-        alerts.append({
-            "id": f"a{number}-1", "level": "page", "kind": "harm", "since": since or ago, "opened": ago, "version": number,
-            "muted": None, "text": "error .291, at least .258; limit .247 = reference's upper .227 + tolerance .020; 2,140 labels",
-        })  # fmt: skip
+        alerts.append(
+            {
+                "id": f"a{number}-1",
+                "level": "page",
+                "kind": "harm",
+                "since": since or ago,
+                "opened": ago,
+                "version": number,
+                "muted": None,
+                "text": "error .291, at least .258; limit .247 = reference's upper .227 + tolerance .020; 2,140 labels",
+            }
+        )
     if not quiet:
-        alerts.append({
-            "id": f"a{number}-2", "level": "info", "kind": "drift", "since": ago, "opened": ago, "version": number, "muted": None,
-            "text": "outside ±.020: contract +.250, month-to-month 55% → 80%; monthly_charges +.090, median 70 → 78",
-        })  # fmt: skip
+        alerts.append(
+            {
+                "id": f"a{number}-2",
+                "level": "info",
+                "kind": "drift",
+                "since": ago,
+                "opened": ago,
+                "version": number,
+                "muted": None,
+                "text": "outside ±.020: contract +.250, month-to-month 55% → 80%; "
+                "monthly_charges +.090, median 70 → 78",
+            }
+        )
     columns = [
         {
-            "name": name, "drifted": bool(moved) and not quiet, "outcome": "inside" if quiet else outcome, "size": size,
-            "low": low, "high": high, "margin": 0.02, "p_value": None, "what": what, "cells": cells, "reference": reference,
+            "name": name,
+            "drifted": bool(moved) and not quiet,
+            "outcome": "inside" if quiet else outcome,
+            "size": size,
+            "low": low,
+            "high": high,
+            "margin": 0.02,
+            "p_value": None,
+            "what": what,
+            "cells": cells,
+            "reference": reference,
             "live": live,
         }
         for name, moved, outcome, size, low, high, what, cells, reference, live in COLUMNS
-    ]  # fmt: skip
+    ]
     document = {
-        "state": "page" if page else "info" if not quiet else "quiet", "text": alerts[0]["text"] if alerts else "quiet: nothing rang",
-        "model": model, "version": number, "at": ago, "rows": 48_140, "columns": columns, "alerts": alerts, "closed": [],
-        "loss": {"value": 0.291 if page else 0.2, "low": 0.258 if page else 0.19, "limit": 0.247, "n": 2140,
-                 "outcome": "supported" if page else "refuted"},
-        "labels": {"matched": 2140, "coverage": 0.71, "lag_s": 518_400, "immature": 900}, "score": None,
+        "state": "page" if page else "info" if not quiet else "quiet",
+        "text": alerts[0]["text"] if alerts else "quiet: nothing rang",
+        "model": model,
+        "version": number,
+        "at": ago,
+        "rows": 48_140,
+        "columns": columns,
+        "alerts": alerts,
+        "closed": [],
+        "loss": {
+            "value": 0.291 if page else 0.2,
+            "low": 0.258 if page else 0.19,
+            "limit": 0.247,
+            "n": 2140,
+            "outcome": "supported" if page else "refuted",
+        },
+        "labels": {"matched": 2140, "coverage": 0.71, "lag_s": 518_400, "immature": 900},
+        "score": None,
         "detectors": [{"name": "drift", "state": "armed", "why": ""}, {"name": "harm", "state": "armed", "why": ""}],
-        "levels": [], "days": [],
+        "levels": [],
+        "days": [],
         "history": [
-            {"at": ago, "rows": 1000, "drifted": 0 if quiet or i < 30 else 1 if i < 45 else 2,
-             "loss": 0.2 + (0.003 * i if page else 0.0), "loss_limit": 0.247}
+            {
+                "at": ago,
+                "rows": 1000,
+                "drifted": 0 if quiet or i < 30 else 1 if i < 45 else 2,
+                "loss": 0.2 + (0.003 * i if page else 0.0),
+                "loss_limit": 0.247,
+            }
             for i in range(60)
         ],
-    }  # fmt: skip
+    }
     place.store.put_document(f"watch-page/{model}", document)
 
 
@@ -207,12 +340,23 @@ def answers(place: Workspace) -> None:
         ("Contract goes most with churn: 43% month-to-month, 3% two years.", "drivers"),
         (hostile, "experiment"),
     ):
-        place.store.record_answer({
-            "verb": verb, "question": "What goes with churn?", "headline": headline, "strength": "strong",
-            "recommendation": {"verdict": "act", "text": "Offer a year."}, "record": {"command": f"ambidex {verb}"},
-            "estimates": [{"name": "=1+1", "kind": "difference", "value": -0.2, "low": -0.3, "high": -0.1}],
-            "verdicts": [], "checks": [], "cautions": [], "findings": [], "tables": {}, "numbers": [],
-        })  # fmt: skip
+        place.store.record_answer(
+            {
+                "verb": verb,
+                "question": "What goes with churn?",
+                "headline": headline,
+                "strength": "strong",
+                "recommendation": {"verdict": "act", "text": "Offer a year."},
+                "record": {"command": f"ambidex {verb}"},
+                "estimates": [{"name": "=1+1", "kind": "difference", "value": -0.2, "low": -0.3, "high": -0.1}],
+                "verdicts": [],
+                "checks": [],
+                "cautions": [],
+                "findings": [],
+                "tables": {},
+                "numbers": [],
+            }
+        )
 
 
 class shown:

@@ -139,7 +139,7 @@ class App:
             reader = Reader(reader.name, reader.role, reader.models, fresh)
         look = self._look(request, words, reader)
         with self._acting_as(reader.name) if reader is not None and reader.name else nullcontext():
-            found = route.answer(Call(look, words, form, reader or Reader("", "")))
+            found = route.answer(Call(path.plain, look, words, form, reader or Reader("", "")))
         response = self._written(request, path, look, found, reader)
         if fresh:
             _set_cookie(response, fresh, request)
@@ -203,7 +203,7 @@ class App:
             "page": found.page,
             "pages": PAGES,
             "version": __version__,
-            "workspace": self._desk.house().name,
+            "workspace": self._desk.house().name if reader is not None else "",
             "reader": reader,
             "signed": reader is not None,
             "ticket": self._guard.ticket(reader.session) if reader and reader.session else "",

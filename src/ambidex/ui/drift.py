@@ -18,19 +18,9 @@ SCORE = "(prediction)"
 
 def watched(look: Look, model: str) -> Row | None:
     """What the watcher last said of a model; None where it has not looked yet."""
-    return look.attempt(f"what monitor found for {model}", lambda: _summary(look, model), None)
+    from ambidex.watch.summary import summary
 
-
-def _summary(look: Look, model: str) -> Row | None:
-    page = look.house.store.document(f"watch-page/{model}")
-    if page is not None:
-        return page
-    document = look.house.store.document(f"watch/{model}")
-    if document is None or document.get("seen") is None:
-        return None
-    version = document["seen"]
-    report = document["reports"].get(str(version)) or {}
-    return {**report, "version": version, "alerts": document["alerts"], "closed": [], "history": []}
+    return look.attempt(f"what monitor found for {model}", lambda: summary(look.house.store, model), None)
 
 
 def drift_page(look: Look) -> Row:

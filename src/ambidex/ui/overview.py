@@ -23,6 +23,10 @@ Row = dict[str, Any]
 
 SHOWN = 4
 """Columns and versions on the first page."""
+_KINDS = {
+    "harm": "errors above tolerance", "drift": "inputs moved", "rule": "a rule is broken",
+    "level": "a service level is missed", "calibration": "probabilities are off", "slice": "one group is served worse",
+}  # fmt: skip
 RECENT = 3
 """Steps of a window whose last value is "now"; what is older is shown in the course only."""
 SILENT = 2.5
@@ -57,7 +61,7 @@ def overview_page(look: Look) -> Row:
     spans = [
         {"since": a["since"], "text": "page"}
         for a in alerts
-        if a["level"] == "page" and not a["muted"] and a["kind"] in ("latency", "service", "level", "slo", "burn")
+        if a["level"] == "page" and not a["muted"] and a["kind"] == "level"
     ]
     data["tiles"] = tiles(look, state, live, watch, window)
     data["time"] = answer_time(look, live, state, window, spans)
@@ -110,9 +114,7 @@ def _of_alert(look: Look, state: ModelState, alert: Row) -> Row:
     version = alert["version"]
     mine = version is None or version == state.live
     text = f"{_begun(str(alert['text']))}.{after_release(look, state, str(alert['since'])) if page and mine else ''}"
-    kind = {"harm": "errors above tolerance", "drift": "inputs moved", "rule": "a data rule is broken"}.get(
-        str(alert["kind"]), str(alert["kind"] or "alert").replace("-", " ")
-    )
+    kind = _KINDS.get(str(alert["kind"]), str(alert["kind"] or "alert").replace("-", " "))
     actions = [
         _link(f"/investigate/{state.name}?since={alert['since']}", "Investigate", primary=page)
         if page
@@ -313,8 +315,8 @@ def tiles(look: Look, state: ModelState, live: Live, watch: Mapping[str, Any], w
         _drift_tile(watch),
         _loss_tile(watch),
     ]
-    for tile, name in zip(out[1:3], ("latency", "availability"), strict=True):
-        if level.get(name, {}).get("state") == "page":
+    for tile, name in zip(out[1:3], ("p99", "availability"), strict=True):
+        if level.get(name, {}).get("alert") == "page":
             tile |= {"tone": "bad", "mark": "■", "word": "budget burns"}
     return out
 

@@ -41,6 +41,7 @@ class Found:
 class Call:
     """A request that was let in."""
 
+    path: str
     look: Look
     words: Mapping[str, str]
     form: Mapping[str, str]
@@ -147,6 +148,7 @@ def _act(kind: str) -> Callable[[Call], Found]:
         number = int(call.words["number"]) if "number" in call.words else None
         state = call.model()
         data, error = acting.act(call.look, kind, state, call.form, number=number, alert=call.words.get("alert"))
+        data["back"] = call.path
         return Found("confirm", data["title"], data, page="Models", status=200 if error is None else error.http_status)
 
     return answer
