@@ -2,13 +2,16 @@
 
 FOLDER/pointers.json holds what ``resolve`` gives, FOLDER/tokens.json the bodies of token events, FOLDER/pids
 collects the workers. LIMITS may also hold ``hosts``, ``rate``, ``burst`` and ``host``. Version 11 raises where n is
-a multiple of 50, version 12 gives NaN, version 13 does not open, version 14 takes a second to open.
+a multiple of 50, version 12 gives NaN, version 13 does not open, version 14 takes a second to open,
+version 15 leaks 4 MB a row, version 16 takes 20 ms a row, version 17 holds up the event loop for ``income`` seconds,
+version 18 takes as long in a lane of its own. FOLDER/crash makes workers end as they start.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import resource
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -34,6 +37,9 @@ SCHEMA = Schema(
 )
 
 
+LEAK: list[bytes] = []
+
+
 @dataclass
 class StubScorer:
     number: int
@@ -42,6 +48,12 @@ class StubScorer:
     def score(self, row: Mapping[str, Any]) -> float:
         if self.number == 12:
             return float("nan")
+        if self.number == 15:
+            LEAK.append(bytes(4 << 20))
+        if self.number in (17, 18):
+            time.sleep(row["income"])
+        if self.number == 16:
+            time.sleep(0.02)
         if self.number == 11 and row["n"] % 50 == 0:
             raise ZeroDivisionError
         return min(1.0, max(0.0, row["age"] / 100 + (0.1 if row["plan"] == "plus" else 0.0)))
@@ -55,6 +67,7 @@ class Opened:
     scorer: StubScorer
     schema: Schema
     digest: str
+    slow: bool = False
 
 
 class StubRegistry:
@@ -63,6 +76,8 @@ class StubRegistry:
         self.names: list[str] = []
         with (folder / "pids").open("a") as file:
             file.write(f"{os.getpid()}\n")
+        if (folder / "crash").exists():
+            os._exit(9)
 
     def resolve(self) -> dict[str, dict[str, int | None]]:
         pointers: dict[str, dict[str, int | None]] = json.loads((self.folder / "pointers.json").read_text())
@@ -89,16 +104,24 @@ class StubRegistry:
             raise Refused("check.opens", f"the model does not open: {self.folder}/x is broken")
         if number == 14:
             time.sleep(1)
-        return Opened(StubScorer(number), SCHEMA, f"{number:064d}")
+        return Opened(StubScorer(number), SCHEMA, f"{number:064d}", slow=number == 18)
 
 
 def main(folder: str, port: str, workers: str, limits: str = "{}") -> int:
+    from ambidex.data.privacy import Privacy
     from ambidex.serving.entry import Asks
+    from ambidex.serving.log import Logging
     from ambidex.serving.messages import Limits
     from ambidex.serving.supervisor import run
 
     place = Path(folder)
     said = json.loads(limits)
+    logging = said.pop("logging", {})
+    rule = Privacy(
+        hashed=frozenset(logging.pop("hash", ())), dropped=frozenset(logging.pop("drop", ())), key=b"key of the tests"
+    )
+    if (most := said.pop("fsize", None)) is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
     host, hosts = said.pop("host", "127.0.0.1"), said.pop("hosts", None)
     rate, burst = said.pop("rate", None), said.pop("burst", 1)
     asks = None if hosts is None and rate is None else Asks(frozenset(hosts or ("a",)), None, rate, burst)
@@ -111,6 +134,7 @@ def main(folder: str, port: str, workers: str, limits: str = "{}") -> int:
             lambda: StubRegistry(place), host=host, port=int(port), workers=int(workers),
             log_folder=place / "log", ready=ready, limits=Limits(**said), asks=asks,
             tokens=(place / "tokens.json").exists(),
+            logging=Logging(privacy={"churn": rule} if rule else {}, **logging),
         )  # fmt: skip
     except AmbidexError as error:
         print(json.dumps(error.to_dict()), flush=True)
