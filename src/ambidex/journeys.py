@@ -421,12 +421,14 @@ def train(name: str, *, data: Any = None, at: At = None) -> Result:
 
 
 def test(
-    ref: str, *, ask: bool = False, answer: Sequence[str] | str = (), because: str | None = None, at: At = None
-) -> Result:
+    ref: str, *, ask: bool = False, answer: Sequence[str] | str = (), because: str | None = None,
+    against: str | None = None, at: At = None,
+) -> Result:  # fmt: skip
     """Contract tests of a version, and its ML test score.
 
     Args:
         ref: `NAME@7`.
+        against: Address of a running server: golden, boundary, schema, latency and feedback tests over HTTP there.
         ask: Show only the checks that people are asked.
         answer: ``ID=yes``, ``ID=automated`` or ``ID=no``: what is so; kept, dated, and asked again after half a year.
         because: Where it is written down.
@@ -437,6 +439,14 @@ def test(
 
     workspace = open_workspace(at)
     name, number = resolve(workspace.store, ref)
+    if against is not None:
+        from ambidex.delivery import against as over_http
+
+        found = over_http.against(workspace, name, number, against)
+        missed = [c.name for c in found if not c.passed]
+        body = {"passed": not missed, "checks": len(found), "failed": missed, "against": against}
+        workspace.store.append(verb="test", model=name, version=number, body=body)
+        return over_http.told(f"{name}@{number}", against, found)
     tested.answer(workspace, name, [answer] if isinstance(answer, str) else list(answer), because)
     margin = workspace.settings.watch.margin
     subject = tested.subject_of(
@@ -740,16 +750,50 @@ def feedback(name: str, table: Any, *, id: str, label: str, at: At = None) -> Re
     return results.labelled(name, data)
 
 
-def monitor(name: str, *, ack: str | None = None, at: At = None) -> Result:
-    """One pass over what is new in the prediction log: rules, inputs, losses; alerts."""
+def monitor(
+    name: str,
+    *,
+    ack: str | None = None,
+    mute: str | None = None,
+    reason: str | None = None,
+    until: str = "7d",
+    replay: bool = False,
+    at: At = None,
+) -> Result:
+    """One pass over what is new in the prediction log: rules, inputs, losses, service levels; alerts."""
     from ambidex.delivery import results
     from ambidex.records import check_name
     from ambidex.watch import run
 
     check_name(name)
+    if sum((ack is not None, mute is not None, replay)) > 1:
+        raise UsageError("usage.value", "ack, mute and replay are done one at a time", do=f"ambidex monitor {name}")
     workspace = open_workspace(at)
-    data = run.acknowledge(workspace, name, ack) if ack is not None else run.monitor(workspace, name)
+    if replay:
+        from ambidex.watch.replay import replay as past
+
+        return results.replayed(name, past(workspace, name, _own_table(workspace, name)))
+    if ack is not None:
+        data = run.acknowledge(workspace, name, ack)
+    elif mute is not None:
+        data = run.mute(workspace, name, mute, reason=reason or "", until=until)
+    else:
+        data = run.monitor(workspace, name)
     return results.monitored(workspace.store.model(name), data)
+
+
+def _own_table(workspace: Workspace, name: str) -> Any:
+    """The rows that the model is declared to be made from, if they say when they happened; None if they cannot tell."""
+    from ambidex.data.read import read
+    from ambidex.delivery.material import resolve as located
+
+    declared = workspace.settings.models.get(name)
+    if declared is None or declared.time is None or declared.prepare is not None:
+        return None
+    try:
+        return read(located(declared.data, workspace.folder))
+    except AmbidexError:
+        return None  # a log may be enough, and the verb that needs the file says what is wrong with it
 
 
 def retrain(name: str, *, at: At = None) -> Result:

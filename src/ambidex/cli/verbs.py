@@ -412,8 +412,13 @@ VERBS: dict[str, Verb] = {
                 _flag("--ask", "Show only the checks that people are asked."),
                 _many("--answer", "ID=WORD", "Answer one: yes (done and written down), automated, or no."),
                 _option("--because", "TEXT", "Where it is written down."),
+                _option("--against", "URL", "Test over HTTP on this running server instead."),
             ],
-            ["ambidex test churn@1", 'ambidex test churn@1 --answer data-5=yes --because "privacy.md"'],
+            [
+                "ambidex test churn@1",
+                'ambidex test churn@1 --answer data-5=yes --because "privacy.md"',
+                "ambidex test churn@staging --against http://127.0.0.1:8377",
+            ],
             [REF, "Answers are kept with their date and asked again after 180 days."],
         ),
         Verb(
@@ -542,8 +547,21 @@ VERBS: dict[str, Verb] = {
             "monitor",
             "Run",
             "one pass over what was predicted: quality, drift, performance",
-            [_argument("name"), _option("--ack", "ID", "Acknowledge this alert.")],
-            ["ambidex monitor churn", "ambidex monitor churn --ack 3"],
+            [
+                _argument("name"),
+                _option("--ack", "ID", "Acknowledge this alert: it closes, its detectors start again."),
+                _option("--mute", "ID", "Keep this alert open and counted, and page nobody for it."),
+                _option("--reason", "TEXT", "With --mute: why."),
+                _option("--until", "TIME", "With --mute: a date, or how long.", default="7d"),
+                _flag("--replay", "What the detectors would have rung on the past; arms those that may ring."),
+            ],
+            [
+                "ambidex monitor churn",
+                "ambidex monitor churn --replay",
+                "ambidex monitor churn --ack a7-2",
+                'ambidex monitor churn --mute a7-2 --reason "known import fault" --until 3d',
+            ],
+            ["Exit 4 while a page is open that is not muted."],
         ),
         Verb(
             "feedback",

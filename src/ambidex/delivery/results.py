@@ -15,8 +15,8 @@ from ambidex.report.answer import Mark, Result
 from ambidex.report.words import plural
 
 __all__ = [
-    "drifted", "fit_words", "gated", "labelled", "monitored", "packaged", "promoted", "resumed", "retrained",
-    "rolled_back", "scored", "trained",
+    "drifted", "fit_words", "gated", "labelled", "monitored", "packaged", "promoted", "replayed", "resumed",
+    "retrained", "rolled_back", "scored", "trained",
 ]  # fmt: skip
 
 Lines = list[tuple[Mark, str]]
@@ -199,14 +199,57 @@ def labelled(name: str, data: dict[str, Any]) -> Result:
 def monitored(state: ModelState, data: dict[str, Any]) -> Result:
     """One pass of the watcher."""
     name = state.name
-    pages = [a for a in data["alerts"] if a["level"] == "page"]
+    pages = [a for a in data["alerts"] if a["level"] == "page" and not a.get("muted")]
     head: Mark = "■" if pages else "▲" if data["alerts"] else "✓"
     lines: Lines = [(head, f"{data['ref']}: {plural(len(pages), 'page') + ' open' if pages else data['text']}")]
-    lines += [("■" if a["level"] == "page" else "▲", f"{a['id']} {a['level']:<5} {a['text']}") for a in data["alerts"]]
+    for alert in data["alerts"]:
+        muted = alert.get("muted")
+        mark: Mark = " " if muted else "■" if alert["level"] == "page" else "▲"
+        note = f" (muted until {muted['until'][:10]}: {muted['reason']})" if muted else ""
+        lines.append((mark, f"{alert['id']} {alert['level']:<5} {alert['text']}{note}"))
+    lines += [(" ", f"{what:<9} {text}") for what, text in _watched_words(data)]
+    silent = [d["name"] for d in data.get("detectors", ()) if d["state"] == "silent"]
+    following = (f"ambidex monitor {name} --replay",) if silent and data.get("arming") is None else ()
     return Result(
         verb="monitor", data=data, lines=tuple(lines), passed=not pages, code="check.page" if pages else None,
-        do=_way_out(state, pages) if pages else None, next=(f"ambidex retrain {name}",),
+        do=_way_out(state, pages) if pages else None, next=(*following, f"ambidex retrain {name}"),
+        warnings=tuple((c["code"], c["text"]) for c in data.get("cautions", ())),
     )  # fmt: skip
+
+
+def _watched_words(data: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Labels, expected performance, service levels and what stays silent, a line each where there is something."""
+    out, labels = [], data["labels"]
+    if labels.get("matched") or labels.get("unknown"):
+        said = [f"{labels.get('matched', 0):,} matched"]
+        if labels.get("coverage") is not None:
+            said.append(f"coverage {labels['coverage']:.0%}")
+        if labels.get("lag_s"):
+            said.append(f"lag {labels['lag_s'] / 86_400:.1f} d")
+        said += [f"{labels[k]:,} {k}" for k in ("unknown", "repeated", "contradicting", "future") if labels.get(k)]
+        out.append(("labels", ", ".join(said)))
+    expected = data.get("performance")
+    if expected and expected["auc"]["value"] is not None:
+        auc = expected["auc"]
+        low, high = (f"{auc[k]:.3f}" if auc[k] is not None else "?" for k in ("low", "high"))
+        out.append(("expected", f"AUC {auc['value']:.3f} [{low}, {high}] without labels; {expected['blind']}"))
+    out += [("service", level["text"]) for level in data.get("levels") or ()]
+    silent = [d["name"] for d in data.get("detectors", ()) if d["state"] == "silent"]
+    if silent:
+        why = "not armed: no replay yet" if data.get("arming") is None else data["arming"]["text"]
+        out.append(("silent", f"{', '.join(silent)}; {why}"))
+    return out
+
+
+def replayed(name: str, data: dict[str, Any]) -> Result:
+    """The past was replayed."""
+    armed = data["state"] == "armed"
+    lines: Lines = [("✓" if armed else "▲", f"{data['ref']}: {data['text']}")]
+    for detector, said in data["detectors"].items():
+        lines.append(("✓" if said["armed"] else "▲", f"{detector:<10} {said['why']}"))
+    for column, look in data["constant"]:
+        lines.append((" ", f"{column} held one value up to look {look}, and no longer"))
+    return Result(verb="monitor", data=data, lines=tuple(lines), next=(f"ambidex monitor {name}",))
 
 
 def retrained(name: str, step: Step) -> Result:
