@@ -14,7 +14,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ambidex.data.frames import log_files, read_frames
+from ambidex.data.log import open_log
+from ambidex.data.run_folder import read_run
 
 STUB = Path(__file__).parent / "stub_server.py"
 ROW = {"age": 41.5, "income": 52000.0, "n": 3, "plan": "basic"}
@@ -111,7 +112,11 @@ class Server:
             return read_all(sock)
 
     def frames(self, model: str = "churn") -> list[dict[str, Any]]:
-        return [f for path in log_files(self.folder / "log", model) for f in read_frames(path)[0]]
+        with open_log(self.folder / "log", model) as log:
+            return [row for rows, _ in log.pages() for row in rows]
+
+    def run_folder(self) -> list[dict[str, Any]]:
+        return read_run(self.folder / "run")
 
     def events(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in (self.folder / "stderr").read_text().splitlines() if line]
