@@ -12,14 +12,12 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
@@ -29,7 +27,7 @@ from ambidex.records import Column, Schema
 from ambidex.watch import harm, labelled
 from ambidex.watch.budget import share
 from ambidex.watch.incidents import acknowledge
-from ambidex.watch.layers import new_layers, profile_of
+from ambidex.watch.layers import new_layers
 from ambidex.watch.log import Due
 from ambidex.watch.look import ColumnLook, Look, binned
 from ambidex.watch.monitor import advance, new_state
@@ -131,7 +129,9 @@ def reference_of(rng: np.random.Generator, world: World, *, season: bool = False
     )
     return {
         "rows": len(x), "columns": columns, "score": number_entry(p), "sample": sample_of(cells.astype(np.uint8)),
-        "loss": {"n": len(x), "mean": float(losses.mean()), "sd": float(losses.std(ddof=1)), "cap": 1.0, "spread": None},
+        "loss": {
+            "n": len(x), "mean": float(losses.mean()), "sd": float(losses.std(ddof=1)), "cap": 1.0, "spread": None
+        },
         "calibration": calibration_of(p, y.astype(float), task="binary", spread=None),
     }  # fmt: skip
 
@@ -165,7 +165,9 @@ class Heard:
         self.rang.setdefault(detector, []).append(look)
 
 
-DETECTORS = ("beyond", "sudden", "small", "score", "relations", "swing", "rules", "harm", "calibration")
+DETECTORS = (
+    "beyond", "sudden", "small", "score", "relations", "swing", "rules", "harm", "calibration", "slices"
+)  # fmt: skip
 
 
 def run(
@@ -186,6 +188,7 @@ def run(
             state["layers"]["pools"][str((START + timedelta(days=day)).weekday())] = {
                 name: seen.columns[name].counts.tolist() for name in seen.columns
             } | {"(prediction)": seen.score.tolist()}
+        state["layers"]["profiles"] = dict(state["layers"]["pools"])
     limits = harm.loss_limit(reference["loss"], 0.02, task="binary")
     assert limits is not None
     waiting: list[tuple[int, np.ndarray, np.ndarray]] = []
@@ -202,7 +205,9 @@ def run(
         else:
             shown = (x, c, p)
         look = look_of(reference, *shown, i, cells=trees)  # type: ignore[misc]
-        found, rings = advance(state, reference, SCHEMA, look, margin=0.02, rate=RATE, when=look.began)
+        _, rings = advance(
+            state, reference, SCHEMA, look, margin=0.02, rate=RATE, when=look.began, silent=swing
+        )  # D3 is what is armed where D2 would ring with the season
         for ring in rings:
             heard.add(ring.detector, i)
         waiting.append((i + lag, p, y))
@@ -218,7 +223,7 @@ def run(
                 if harm.judge_harm(state["harm"], limits[1], alpha).outcome == "supported":
                     heard.add("harm", i)
                     state["harm"] = harm.harm_state()
-                _, rang = labelled.calibration(
+                labelled.calibration(
                     state, reference, (t - q).tolist(), tolerance=0.02, rate=share("calibration", RATE),
                     since=look.began, when=look.began,
                 )  # fmt: skip
@@ -230,12 +235,81 @@ def run(
     return heard
 
 
+def run_labels(seed: int, kind: str, *, worse: bool, looks: int = LOOKS, change: int = CHANGE) -> Heard:
+    """Harm alone: numbers, three classes, or 100 declared segments, one of which gets worse."""
+    rng, heard = np.random.default_rng([77, seed]), Heard()
+
+    def drawn(n: int, bad: bool) -> tuple[Any, list[str], np.ndarray]:
+        segment = rng.integers(0, 100, n)
+        if kind == "regression":
+            p = rng.normal(size=n)
+            y = p + rng.normal(size=n) * (0.62 if bad else 0.5)
+            return p.tolist(), [repr(float(v)) for v in y], segment
+        if kind == "multiclass":
+            logits = rng.normal(size=(n, 3))
+            p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+            q = p[:, [1, 2, 0]] * 0.25 + p * 0.75 if bad else p
+            y = (rng.random((n, 1)) > np.cumsum(q, axis=1)[:, :2]).sum(axis=1)
+            return p.tolist(), [("a", "b", "c")[int(k)] for k in y], segment
+        p = 1 / (1 + np.exp(-rng.normal(size=n)))
+        q = np.where((segment == 7) & bad, 1 - p, p)
+        return p.tolist(), ["yes" if u else "no" for u in rng.random(n) < q], segment
+
+    task = {"regression": "regression", "multiclass": "multiclass"}.get(kind, "binary")
+    schema = Schema(
+        columns=(Column(name="segment", type="category"),), target="y", task=task,  # type: ignore[arg-type]
+        classes=("a", "b", "c") if task == "multiclass" else ("no", "yes") if task == "binary" else (),
+    )  # fmt: skip
+    loss = {"cap": 1.0, "spread": 1.25 if task == "regression" else None}
+    p, y, segment = drawn(REFERENCE, False)
+    losses = np.array([harm.loss_of(schema, loss, a, b) for a, b in zip(p, y, strict=True)])
+    loss |= {"n": len(losses), "mean": float(losses.mean()), "sd": float(losses.std(ddof=1))}
+    names = [f"s{k:02d}" for k in range(100)]
+    count = np.bincount(segment, minlength=100)
+    entry = {
+        "kind": "category", "levels": names, "others": [], "counts": [*count.tolist(), 0, 0],
+        "losses": {
+            "n": [*count.tolist(), 0, 0], "sum": [*np.bincount(segment, losses, 100).tolist(), 0, 0],
+            "squares": [*np.bincount(segment, losses**2, 100).tolist(), 0, 0],
+        },
+    }  # fmt: skip
+    reference = {"loss": loss, "columns": {"segment": entry}}
+    limits = harm.loss_limit(loss, 0.02, task=task)
+    assert limits is not None
+    state = new_state(1)
+    for i in range(looks):
+        p, y, segment = drawn(ROWS, worse and i >= change)
+        when = (START + timedelta(days=i)).isoformat()
+        due = [
+            Due(id="", version=1, p=a, label=b, at=when, predicted_at=when, row={"segment": names[k]})
+            for a, b, k in zip(p, y, segment, strict=True)
+        ]
+        each = [(d, harm.loss_of(schema, loss, d.p, d.label)) for d in due]
+        if kind == "100 segments":
+            _, opened = labelled.slices(
+                state, reference, schema, ["segment"], each, tolerance=0.02, rate=share("slices", RATE), since=when,
+                when=when,
+            )  # fmt: skip
+            if opened:
+                heard.add("slices", i)
+                state = acknowledge(state, opened[0], now=START)
+            continue
+        state["harm"] = harm.take_losses(state["harm"], [v for _, v in each], limits[1], when)
+        if (
+            harm.judge_harm(state["harm"], limits[1], share("harm", RATE) + share("slices", RATE)).outcome
+            == "supported"
+        ):
+            heard.add("harm", i)
+            state["harm"] = harm.harm_state()
+    return heard
+
+
 def _grown(world: World, since: int) -> World:
     """A gradual change grows by the look; others are there at once."""
     if -1 not in world.shift:
         return world
     by = min(1.0, (since + 1) / 50) * world.shift[-1]
-    return World(shift={j: by for j in range(4)})
+    return World(shift=dict.fromkeys(range(4), by))
 
 
 @dataclass
@@ -253,8 +327,10 @@ def scenario(name: str, seeds: int, before: World, after: World, **options: Any)
     rang: dict[str, int] = {}
     first: dict[str, list[int]] = {d: [] for d in DETECTORS}
     looks, change = options.get("looks", LOOKS), options.get("change", CHANGE)
+    kind = options.pop("kind", None)
     for seed in range(seeds):
-        heard = run(seed + 1_000 * hash_of(name), before, after, **options)
+        at = seed + 1_000 * hash_of(name)
+        heard = run_labels(at, kind, **options) if kind else run(at, before, after, **options)
         for detector, at in heard.rang.items():
             rang[detector] = rang.get(detector, 0) + sum(t >= change for t in at)
         for detector in DETECTORS:
@@ -298,19 +374,50 @@ def main() -> None:
         ("weekly, D3", 8, World(season=0.3), World(season=0.3), {"change": 0, "swing": True}),
         ("labels 7 looks late, 5% doubled; 10% late rows", 8, quiet, World(concept=True),
          {"looks": 130, "lag": 7, "doubled": 0.05, "late": 0.1}),
+        *((f"{kind}, nothing", 6, quiet, quiet, {"kind": kind, "worse": False, "change": 0, "looks": looks})
+          for kind, looks in (("regression", 200), ("multiclass", 200), ("100 segments", 60))),
+        *((f"{kind}, worse", 4, quiet, quiet, {"kind": kind, "worse": True, "change": 20, "looks": 50})
+          for kind in ("regression", "multiclass", "100 segments")),
     ]  # fmt: skip
-    rows = []
+    rows: list[tuple[Row, float]] = []
     for name, n, before, after, options in cases:
         if given.only and given.only not in name:
             continue
         at = time.process_time()
         row = scenario(name, seeds(n), before, after, **options)
-        rows.append(row)
-        shown = {d: k for d, k in sorted(row.rang.items())}
-        median = {d: int(np.median(v)) for d, v in row.first.items() if np.median(v) < 10**5}
-        print(f"{name}: {row.judged:,} looks, rang {shown}; median looks to the first {median}; "
-              f"{time.process_time() - at:.0f} s CPU", flush=True)  # fmt: skip
-    print(f"{time.process_time() - started:.0f} s CPU in all")
+        rows.append((row, time.process_time() - at))
+        print(line(row) + f"  ({rows[-1][1]:.0f} s CPU)", flush=True)
+    total = time.process_time() - started
+    print(f"{total:.0f} s CPU in all")
+    if given.write and not given.only:
+        write([row for row, _ in rows], total)
+
+
+def line(row: Row) -> str:
+    """One row of the table: rings where nothing (more) changed, then looks to the first ring by detector."""
+    change = any(d.startswith("early ") for d in row.rang) or row.judged < row.looks
+    early = {d[6:]: k for d, k in row.rang.items() if d.startswith("early ") and k}
+    rang = {d: k for d, k in row.rang.items() if not d.startswith("early ") and k}
+    quiet = ", ".join(f"{d} {k}" for d, k in sorted((early if change else rang).items())) or "0"
+    looks = row.looks - row.judged if change else row.looks
+    medians = {d: np.median(v) for d, v in row.first.items()}
+    first = ", ".join(f"{d} {m:.0f}" for d, m in sorted(medians.items(), key=lambda x: x[1]) if m < 10**5)
+    return f"| {row.name} | {looks:,} | {quiet} | {(first or 'none') if change else ''} |"
+
+
+def write(rows: list[Row], seconds: float) -> None:
+    """Put the table between its marks in docs/monitoring.md."""
+    page = Path(__file__).resolve().parent.parent / "docs" / "monitoring.md"
+    text = page.read_text(encoding="utf-8")
+    start, end = "<!-- protocol -->", "<!-- end of protocol -->"
+    head, rest = text.split(start)
+    table = "\n".join(
+        ["| case | looks without a change | rang in them | median looks from the change to the first ring |",
+         "|---|---|---|---|", *map(line, rows)]
+    )  # fmt: skip
+    page.write_text(
+        f"{head}{start}\n{table}\n\n{seconds:.0f} s of CPU in all.\n{end}{rest.split(end)[1]}", encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":

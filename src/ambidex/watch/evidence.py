@@ -56,13 +56,14 @@ class Gauge:
     limit: float
 
 
-def gauges(entry: Mapping[str, Any], margin: float, alpha: float) -> list[Gauge]:
+def gauges(entry: Mapping[str, Any], margin: float, alpha: float, *, every: bool = False) -> list[Gauge]:
     """A column's gauges whose limit can be passed at all.
 
     Args:
         entry: The column's reference.
         margin: Distance that counts, in shares.
         alpha: One-sided error rate of each limit.
+        every: Those too that cannot: where each weekday has limits of its own, their number must be one.
     """
     out = []
     for part, then, scores in _parts(entry):
@@ -70,7 +71,7 @@ def gauges(entry: Mapping[str, Any], margin: float, alpha: float) -> list[Gauge]
             g = 1 - scores if turned else scores
             counts = np.asarray(entry["counts"], dtype=np.float64) * then
             limit = upper_mean(counts, g, alpha) + margin
-            if limit < 1:
+            if limit < 1 or every:
                 out.append(Gauge(part, g, limit))
     return out
 

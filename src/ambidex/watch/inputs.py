@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from ambidex.bundle.reference import slots
@@ -13,7 +14,7 @@ from ambidex.stats.estimate import Estimate, finite
 from ambidex.stats.sequences import mean_evidence
 from ambidex.watch import evidence
 from ambidex.watch.incidents import State, open_alert, part_of, parts, retext
-from ambidex.watch.layers import SCORE
+from ambidex.watch.layers import SCORE, period_key
 from ambidex.watch.look import ColumnLook, Look
 from ambidex.watch.words import distance, move, plain
 
@@ -29,19 +30,32 @@ def entries_of(reference: Mapping[str, Any], schema: Schema, *, score: bool) -> 
 
 
 def beyond_margin(
-    state: State, reference: Mapping[str, Any], schema: Schema, look: Look, *, margin: float, rate: float, when: str
-) -> list[str]:
-    """One look of D2: evidence grows, and opens or joins an alert where the mean over all columns acts."""
+    state: State, reference: Mapping[str, Any], schema: Schema, look: Look, *, margin: float, rate: float, when: str,
+    at: datetime | None = None, silent: bool = False,
+) -> list[str]:  # fmt: skip
+    """One look of D2: evidence grows, and opens or joins an alert where the mean over all columns acts.
+
+    Where each weekday or hour has a pool of its own, a look is held against that one's profile as it was when the
+    detectors were armed. ``silent`` keeps a ring, and counts it, as a replay has said.
+    """
     entries = entries_of(reference, schema, score=look.score is not None)
     counts = {name: look.columns[name].counts for name in schema.names}
     if SCORE in entries and look.score is not None:
         counts[SCORE] = look.score
+    kept, period = state["inputs"], state["layers"]["period"]
+    profile = None if period is None else state["layers"]["profiles"].get(period_key(period, at))
+    held = {n: {**e, "counts": profile[n]} if profile and n in profile else e for n, e in entries.items()}
     total = sum(2 * (2 if e["kind"] == "number" else len(slots(e))) for e in entries.values())
-    kept = state["inputs"]
-    gauges = {n: evidence.gauges(e, margin, evidence.REFERENCE_ALPHA / total) for n, e in entries.items()}
+    gauges = {
+        n: evidence.gauges(e, margin, evidence.REFERENCE_ALPHA / total, every=period is not None)
+        for n, e in held.items()
+    }
     for name, entry in entries.items():
         before = kept.get(name) or evidence.column_state(len(gauges[name]), len(entry["counts"]))
-        kept[name] = evidence.take_look(before, gauges[name], counts[name], look.began)
+        if len(before["log_r"]) != len(gauges[name]):
+            before = {**evidence.column_state(len(gauges[name]), len(entry["counts"])), "total": before["total"]}
+        known = period is None or profile is not None
+        kept[name] = evidence.take_look(before, gauges[name] if known else [], counts[name], look.began)
     each = {name: evidence.log_r_of(kept[name]) for name in entries}
     together = Estimate(
         name="inputs", kind="distance", value=max(each.values(), default=0.0), low=-math.inf, high=math.inf,
@@ -52,6 +66,11 @@ def beyond_margin(
     if decide(claim, together).outcome != "supported":
         return []
     moved = _which(each, rate)
+    if silent:
+        was = state["kept"].get("beyond", {"count": 0})
+        state["kept"]["beyond"] = {"count": was["count"] + 1, "last": when, "why": "not armed", "columns": moved[:5]}
+        state["inputs"] = {name: evidence.restart(kept[name], keep_rows=True) for name in entries}
+        return []
     shown: dict[str, dict[str, Any]] = {}
     for name in moved:
         estimate = evidence.distance_since(name, entries[name], kept[name], gauges[name], margin=margin, rate=rate)
@@ -117,7 +136,9 @@ def shown_columns(
         claim = Claim(measure=name, relation="outside", margin=margin, alpha=alpha, looks="anytime")
         outcome = {"supported": "outside", "refuted": "inside", "open": "open"}[decide(claim, estimate).outcome]
         what = move(entries[name], kept["total"], estimate.category) if sum(kept["total"]) else "no rows yet"
-        out[name] = _row(name, estimate, margin, outcome, what, drifted=outcome == "outside")
+        # Bounds on all rows since the start know of no season: there only a ring says that a column drifted.
+        seasonal = state["layers"]["period"] is not None or state["layers"]["swing"]
+        out[name] = _row(name, estimate, margin, outcome, what, drifted=outcome == "outside" and not seasonal)
     return out
 
 

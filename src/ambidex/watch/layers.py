@@ -70,7 +70,9 @@ def new_layers(period: Period | None = None, *, swing: bool = False) -> dict[str
         period: Keep a pool for each weekday or hour.
         swing: D3 in place of the layers.
     """
-    return {"period": period, "swing": swing, "pools": {}, "log_r": {}, "rising": {}, "past": {}}
+    return {
+        "period": period, "swing": swing, "pools": {}, "profiles": {}, "log_r": {}, "rising": {}, "past": {}
+    }  # fmt: skip
 
 
 def period_key(period: Period | None, at: datetime | None) -> str:
@@ -108,6 +110,7 @@ def judge_look(
     if pool is None:
         if state["period"] is not None:  # the reference mixes all periods: the first look of each is its pool
             new["pools"][key] = {name: np.asarray(counts[name]).tolist() for name in counts}
+            new["profiles"] = {**state["profiles"], key: new["pools"][key]}
             return new, []
         pool = profile_of(entries)
     if state["swing"]:

@@ -98,6 +98,7 @@ def monitor_pass(
     budget: float = 1.0,
     looks_a_year: float = 365.0,
     armed: Mapping[str, str] | None = None,
+    silenced: Mapping[str, str] | None = None,
     slices: Sequence[str] = (),
     now: datetime,
 ) -> tuple[State, Report]:
@@ -113,6 +114,7 @@ def monitor_pass(
         budget: False alarms allowed a year, for pages and for infos each.
         looks_a_year: Passes a year.
         armed: Detector -> what its replay said; the rings of others, beside those that need none, are kept.
+        silenced: Detector -> why its replay refused it, for those that need no arming otherwise.
         slices: Columns whose levels are watched one by one.
         now: Time of this pass.
 
@@ -144,7 +146,9 @@ def monitor_pass(
     began = when
     looks = arrivals.looks or looks_of(reference, schema, arrivals.frames, looks_a_year=looks_a_year)
     for look in looks:
-        found, rang = advance(new, reference, schema, look, margin=margin, rate=rate, when=when)
+        found, rang = advance(
+            new, reference, schema, look, margin=margin, rate=rate, when=when, silent="beyond" in (silenced or {})
+        )
         opened += found
         rings += rang
     if looks:
@@ -182,7 +186,8 @@ def monitor_pass(
         opened += found
     shown = shown_columns(new, reference, schema, margin=margin, rate=share("beyond", rate))
     # Bounds since the start may leave the margin before the detector rings: the claim is supported all the same.
-    opened += join_outside(new, {n: c for n, c in shown.items() if c["drifted"]}, margin, began, when)
+    if "beyond" not in (silenced or {}):
+        opened += join_outside(new, {n: c for n, c in shown.items() if c["drifted"]}, margin, began, when)
     opened += _rung(new, rings, shown, armed or {}, when)
     score = shown.pop(SCORE, None)
     columns = list(shown.values())
@@ -206,7 +211,7 @@ def monitor_pass(
         labels={k: labels[k] for k in ("matched", "new", "unusable", "coverage", "lag_s")}
         | {"immature": arrivals.waiting},
         score=score,
-        detectors=_detectors(new, armed or {}, slices),
+        detectors=_detectors(new, armed or {}, silenced or {}, slices),
         performance=explain.expected_performance(new, reference),
         calibration=calibration,
         slices=worst,
@@ -216,8 +221,9 @@ def monitor_pass(
 
 
 def advance(
-    state: State, reference: Mapping[str, Any], schema: Schema, look: Look, *, margin: float, rate: float, when: str
-) -> tuple[list[str], list[Ring]]:
+    state: State, reference: Mapping[str, Any], schema: Schema, look: Look, *, margin: float, rate: float, when: str,
+    silent: bool = False,
+) -> tuple[list[str], list[Ring]]:  # fmt: skip
     """One look at inputs and outputs: ids of the alerts it opened, and rings of the detectors that must be armed.
 
     Changes the state in place; what is shown of columns is not computed here.
@@ -228,7 +234,9 @@ def advance(
     state["rows"] += look.rows
     state["first"] = state["first"] or look.began
     state["last"] = max(state["last"] or "", look.ended or look.began)
-    opened = beyond_margin(state, reference, schema, look, margin=margin, rate=share("beyond", rate), when=when)
+    opened = beyond_margin(
+        state, reference, schema, look, margin=margin, rate=share("beyond", rate), when=when, at=at, silent=silent
+    )
     entries = entries_of(reference, schema, score=look.score is not None)
     counts = counts_of(look.columns, look.score)
     state["layers"], rings = judge_look(state["layers"], entries, counts, rate=rate, began=look.began, at=at)
@@ -336,7 +344,9 @@ def _labels(state: State, schema: Schema, reference: Mapping[str, Any], arrivals
 # ---------------------------------------------------------------- what is shown
 
 
-def _detectors(state: Mapping[str, Any], armed: Mapping[str, str], slices: Sequence[str]) -> list[dict[str, Any]]:
+def _detectors(
+    state: Mapping[str, Any], armed: Mapping[str, str], silenced: Mapping[str, str], slices: Sequence[str]
+) -> list[dict[str, Any]]:
     layers = state["layers"]
     quiet: tuple[str, ...] = ("swing",) if layers["swing"] else ("sudden", "small", "score")
     if not layers["swing"] and layers["period"] is None:
@@ -347,6 +357,8 @@ def _detectors(state: Mapping[str, Any], armed: Mapping[str, str], slices: Seque
         result = (state.get("relations") or {}).get("result") or {}
         why = "holds rows against a fixed limit" if name in ALWAYS else armed.get(name, "not armed: no replay yet")
         word = "armed" if name in ALWAYS or name in armed else "silent"
+        if name in silenced:
+            word, why = "silent", silenced[name]
         if name == "relations" and result.get("state") == "not run":
             word, why = "not run", result["why"]
         out.append({"name": name, "state": word, "why": why, "kept": kept["count"] if kept else 0})

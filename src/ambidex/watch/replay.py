@@ -14,6 +14,7 @@ from ambidex.data.log import open_log
 from ambidex.data.table import Table
 from ambidex.errors import NotFound
 from ambidex.records import Schema
+from ambidex.watch import evidence
 from ambidex.watch.arming import Replayed, replayed
 from ambidex.watch.incidents import timestamp
 from ambidex.watch.look import YEAR_S, Look, binned, look_at_table, looks_of
@@ -64,7 +65,8 @@ def replay(place: Watched, model: str, table: Table | None = None) -> dict[str, 
         document["arming"] = arming
         state = document["versions"].get(str(version))
         if state is not None and found.mode != "none":
-            document["versions"][str(version)] = {**state, "layers": found.layers, "kept": {}}
+            inputs = {name: evidence.restart(kept, keep_rows=True) for name, kept in state["inputs"].items()}
+            document["versions"][str(version)] = {**state, "layers": found.layers, "kept": {}, "inputs": inputs}
         body = {k: arming[k] for k in ("mode", "days", "looks", "source", "text")}
         event = {"verb": "replay", "model": model, "version": version, "body": body}
         place.store.put_document(f"watch/{model}", document, events=[event])

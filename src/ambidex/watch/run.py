@@ -276,11 +276,13 @@ def _judge(
     watch = place.settings.watch
     declared = place.settings.models.get(model)
     models = max(1, sum(m.live is not None for m in place.store.models()))
-    armed = {n: d["why"] for n, d in (arming or {}).get("detectors", {}).items() if d["armed"]}
+    said = (arming or {}).get("detectors", {})
+    armed = {n: d["why"] for n, d in said.items() if d["armed"]}
+    silenced = {n: d["why"] for n, d in said.items() if n == "beyond" and not d["armed"]}
     return passes.monitor_pass(
         bundle.reference, watched_schema(place, model, bundle.schema), state, arrivals, margin=watch.margin,
         tolerance=watch.tolerance, budget=watch.budget / models, looks_a_year=watch.looks, armed=armed,
-        slices=declared.slices if declared is not None else (), now=place.clock(),
+        silenced=silenced, slices=declared.slices if declared is not None else (), now=place.clock(),
     )  # fmt: skip
 
 
