@@ -15,7 +15,9 @@ from ambidex.ui.pictures import pips
 __all__ = ["Later", "shown"]
 
 AGAIN_S = 60.0
-"""Seconds between two readings while the log grows."""
+"""Seconds between two readings while the log grows, at least."""
+PART = 50
+"""And so many times as long as the last one took: the machine has other work."""
 
 _TITLE = {
     "data_scientist": "Exploration next: data science",
@@ -45,6 +47,7 @@ class Later:
         self._error: AmbidexError | None = None
         self._key: Any = None
         self._began = -1e9
+        self._took = 0.0
 
     def get(self, key: Any, *, wait: float) -> dict[str, Any] | None:
         """The reading; None while the first one runs.
@@ -58,7 +61,8 @@ class Later:
         """
         with self._lock:
             idle = self._thread is None or not self._thread.is_alive()
-            due = key != self._key and (self._done is None or time.monotonic() - self._began > AGAIN_S)
+            waited = time.monotonic() - self._began > max(AGAIN_S, PART * self._took)
+            due = key != self._key and (self._done is None or waited)
             if idle and due:
                 self._began = time.monotonic()
                 self._thread = threading.Thread(target=self._run, args=(key,), name="advice", daemon=True)
@@ -72,7 +76,7 @@ class Later:
 
     def forget(self) -> None:
         """Read again at the next page: a fact was given."""
-        self._key, self._began = None, -1e9
+        self._key, self._began, self._took = None, -1e9, 0.0
 
     def _run(self, key: Any) -> None:
         try:
@@ -82,7 +86,7 @@ class Later:
         except Exception as error:  # a thread of ours must not die silently: the page says it
             self._error = AmbidexError("internal.bug", f"the reading failed: {type(error).__name__}: {error}"[:300])
         finally:
-            self._key = key
+            self._key, self._took = key, time.monotonic() - self._began
 
 
 def shown(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ FILES = ("ambidex-dashboard.json", "ambidex-rules.yml")
 def write_grafana(folder: str | Path, house: House) -> Result:
     """Write both files into a folder; those of the same name are replaced.
 
-    The rules carry the answer time that ambidex.toml promises for each model.
+    The rules carry the availability and the answer times that ambidex.toml promises.
 
     Raises:
         DataError: ``data.no-out-folder``.
@@ -38,6 +38,8 @@ def write_grafana(folder: str | Path, house: House) -> Result:
         for name in FILES:
             text = resources.files("ambidex.ui").joinpath("assets", name).read_text(encoding="utf-8")
             if name.endswith(".yml"):
+                availability = house.settings.watch.availability
+                text = text.replace("99.9%", f"{100 * availability:g}%").replace("0.001", f"{1 - availability:.6g}")
                 text += _limits(house)
             beside = place / f".{name}.{os.getpid()}.tmp"
             beside.write_text(text, encoding="utf-8")

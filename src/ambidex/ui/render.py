@@ -19,7 +19,7 @@ from ambidex.report import words
 from ambidex.report.ink import colour_rules
 from ambidex.ui.looking import when
 
-__all__ = ["ASSETS", "asset", "csv_text", "html", "json_text", "link_to", "stamp"]
+__all__ = ["ASSETS", "asset", "csv_text", "html", "json_text", "link_to", "stamp", "warm"]
 
 ASSETS = {"app.css": "text/css; charset=utf-8", "app.js": "text/javascript; charset=utf-8", "icon.svg": "image/svg+xml"}
 """What a page loads, and its type; nothing else is handed out."""
@@ -59,6 +59,13 @@ def _house() -> Environment:
         "first_up": lambda text: str(text)[:1].upper() + str(text)[1:],
     }  # fmt: skip
     return house
+
+
+def warm() -> None:
+    """Compile every page now, so that no reader waits for it."""
+    for name in _house().list_templates():
+        _house().get_template(name)
+    stamp()
 
 
 def html(template: str, data: Mapping[str, Any], *, now: datetime, **around: Any) -> str:

@@ -15,6 +15,7 @@ import uvicorn
 
 from ambidex.errors import EnvironmentProblem, UsageError
 from ambidex.serving.address import cannot_listen
+from ambidex.ui import render
 from ambidex.ui.app import App
 from ambidex.ui.desk import Desk
 from ambidex.ui.guard import Guard, own_names
@@ -54,6 +55,7 @@ def run(
         UsageError: ``usage.value``: no such port or host.
         EnvironmentProblem: ``env.public-bind`` without a token; ``env.port-taken`` if none of twenty is free.
     """
+    render.warm()
     desk = Desk(open_house, verbs)
     names = frozenset(getattr(open_house().settings.serving, "hosts", ()) or ())
     family, public = _where(host, port)
