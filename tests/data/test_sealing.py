@@ -14,7 +14,8 @@ import pytest
 
 from ambidex.data import sealing as module
 from ambidex.data.frames import Frame, FrameWriter, Stream, log_files, next_id
-from ambidex.data.log import find_rows, log_view, open_log
+from ambidex.data.log import find_prediction, find_rows, log_view, open_log
+from ambidex.data.run_folder import append_minute
 from ambidex.data.sealing import erase, seal
 from ambidex.data.segments import segment_files, segments
 from ambidex.errors import Refused
@@ -319,3 +320,27 @@ def test_an_altered_segment_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Refused, match=path.name) as caught:
         everything(tmp_path)
     assert caught.value.code == "check.altered"
+
+
+def test_a_prediction_is_found_with_what_is_known_of_it(tmp_path: Path) -> None:
+    body = b'{"age": 1, "n": 1, "plan": "a", "customer": 7}'
+    first = f"{5000:019x}00000000"
+    shadow = Stream(model="churn", version=2, arm="shadow", riders=("customer",))
+    at = 1_700_000_000_000_000
+    frames = shadow.frame(at, first.encode(), 1, struct.pack("<d", 0.9), body)
+    frames += LIVE.frame(at, first.encode(), 1, struct.pack("<d", 0.1), body, 17)
+    frames += Frame.encode({"kind": "label", "at": "x", "model": "churn", "id": first, "label": "1"})
+    write(tmp_path / "log", "http-1", frames).close()
+    (tmp_path / "run").mkdir()
+    record = [at, first, "trace", 1, 2, 3, 4, 5, 6, 21, 1, 40, 0, 0, False, None]
+    kept = {"model": "churn", "version": 1, "seen": 1, "slow": [record], "sample": []}
+    append_minute(tmp_path / "run", at // 1_000_000 // 60 * 60, [], [kept])
+    for _ in range(2):
+        found = find_prediction(tmp_path / "log", "churn", first)
+        assert found is not None and (found.version, found.p, found.arm, found.us) == (1, 0.1, "live", 17)
+        assert found.row == {"age": 1, "n": 1, "plan": "a"} and found.riders == {"customer": "7"}
+        assert [o["p"] for o in found.others] == [0.9] and [r["label"] for r in found.labels] == ["1"]
+        assert found.stages is not None and found.stages["total_us"] == 21
+        seal(tmp_path / "log", "churn")
+    assert find_prediction(tmp_path / "log", "churn", "nowhere") is None
+    assert find_prediction(tmp_path / "log", "other", first) is None

@@ -17,12 +17,13 @@ from typing import Any, Literal
 
 from ambidex.data.frames import REQUEST_HEAD, log_files, read_payloads, rows_of_payload
 from ambidex.data.log_locks import reading
+from ambidex.data.run_folder import RECORD, read_slow
 from ambidex.data.sealing import erased_ids
-from ambidex.data.segments import Segment, covered, read_rows, rows_of, segments
+from ambidex.data.segments import Segment, covered, microseconds, read_rows, rows_of, segments
 from ambidex.data.sql import connect, literal, quote
 from ambidex.records import Schema
 
-__all__ = ["Cursor", "Log", "LogView", "find_rows", "log_view", "open_log"]
+__all__ = ["Cursor", "Log", "LogView", "Prediction", "find_prediction", "find_rows", "log_view", "open_log"]
 
 Cursor = dict[str, list[int]]
 PAGE = 10_000
@@ -211,6 +212,81 @@ def find_rows(folder: Path, model: str, ids: Collection[str]) -> list[dict[str, 
     """All rows and labels of some ids, wherever they lie."""
     with open_log(folder, model) as log:
         return log.find(ids)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """One logged prediction and what is known of it.
+
+    Attributes:
+        row: What was scored, as the log keeps it (hashed columns hashed, dropped ones absent).
+        riders: What rode along.
+        version: Who answered.
+        p: Its score, or list of scores; None where it failed.
+        at: When, as the log writes it.
+        arm: ``live``, ``canary``, ``unsplit``, ``asked``; None where it was not served.
+        source: ``http`` or ``score``.
+        error: Code of the failure, or None.
+        us: Time of encoding and scoring, µs, or None.
+        others: The same row under other arms: the shadow's score, a canary's failure.
+        labels: What was told of it, oldest first.
+        stages: Its whole way through the server, by the names of ``run_folder.RECORD``; None where it is not among
+            the few a minute that are kept.
+    """
+
+    row: dict[str, Any]
+    riders: dict[str, str]
+    version: int
+    p: Any
+    at: str
+    arm: str | None
+    source: str | None
+    error: str | None
+    us: int | None
+    others: tuple[dict[str, Any], ...] = ()
+    labels: tuple[dict[str, Any], ...] = ()
+    stages: dict[str, Any] | None = None
+
+
+def find_prediction(folder: Path, model: str, id: str) -> Prediction | None:
+    """A prediction by its id, wherever its row lies; None if the log has no such row.
+
+    Args:
+        folder: The workspace's ``.ambidex/log``.
+        model: Model's name.
+        id: As the answer gave it.
+
+    Raises:
+        Refused: ``check.altered``.
+    """
+    found = find_rows(folder, model, [id])
+    labels = sorted((r for r in found if r.get("kind") == "label"), key=lambda r: str(r.get("at", "")))
+    rows = [r for r in found if r.get("kind") != "label"]
+    if not rows:
+        return None
+    # The one that the caller saw: no shadow, no failure that another version answered for.
+    rows.sort(key=lambda r: (r.get("arm") == "shadow", "error" in r))
+    first, *others = rows
+    at = str(first.get("at", ""))
+    return Prediction(
+        row=first.get("row") or {}, riders=first.get("riders") or {}, version=int(first.get("version") or 0),
+        p=first.get("p"), at=at, arm=first.get("arm"), source=first.get("source"), error=first.get("error"),
+        us=first.get("us"), others=tuple(others), labels=tuple(labels),
+        stages=_kept(folder.parent / "run", model, id, at),
+    )  # fmt: skip
+
+
+def _kept(run_folder: Path, model: str, id: str, at: str) -> dict[str, Any] | None:
+    us = microseconds(at)
+    if us is None:
+        return None
+    for minute in read_slow(run_folder, us / 1e6 - 120, us / 1e6 + 120):
+        if minute["model"] == model:
+            for record in (*minute["slow"], *minute["sample"]):
+                said = dict(zip(RECORD, record, strict=False))
+                if said.get("id") == id:
+                    return said
+    return None
 
 
 # ---------------------------------------------------------------- DuckDB

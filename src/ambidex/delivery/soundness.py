@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
 from typing import Any
 
 from ambidex.bundle import seal
-from ambidex.data.frames import HEAD, LIMIT, log_files, read_frames
-from ambidex.errors import AmbidexError
+from ambidex.data.frames import is_torn, log_files, read_frames
+from ambidex.data.segments import covered, read_segment, segments
+from ambidex.errors import AmbidexError, Refused
 from ambidex.ports import Place
 from ambidex.report.answer import Mark, Result
 
@@ -61,25 +63,40 @@ def _bundles(place: Place) -> list[dict[str, Any]]:
 
 def _logs(place: Place) -> list[dict[str, Any]]:
     checks = []
+    folder = place.folder / ".ambidex" / "log"
     for state in place.store.models():
-        rows, altered, torn = 0, [], 0
-        for path in log_files(place.folder / ".ambidex" / "log", state.name):
-            frames, offset = read_frames(path)
-            rows += len(frames)
+        fresh = torn = 0
+        altered: list[str] = []
+        sealed, parts = _sealed(folder, state.name, altered)
+        for path in log_files(folder, state.name):
+            rows, offset = read_frames(path)
+            fresh += max(0, len(rows) - sealed.get(path.stem, (0, 0))[0])
             with path.open("rb") as file:
                 file.seek(offset)
                 tail = file.read()
-            if tail and _is_torn(tail):
+            if tail and is_torn(tail):
                 torn += 1
             elif tail:
                 altered.append(f"{path.name} after byte {offset:,}")
-        what = f"{rows:,} frames" + (f"; unreadable: {', '.join(altered)}" if altered else "")
+        what = f"{parts:,} rows sealed, " if parts else ""
+        what += f"{fresh:,} {'fresh ones' if parts else 'rows'}"
+        what += f"; unreadable: {', '.join(altered)}" if altered else ""
         what += f"; {torn} files end in a write that a kill cut short" if torn else ""
         checks.append({"name": f"prediction log of {state.name}", "passed": not altered, "what": what})
     return checks
 
 
-def _is_torn(tail: bytes) -> bool:
-    """Whether what follows the last whole frame is the beginning of one, and not a frame that was altered."""
-    length = int.from_bytes(tail[:4], "little")
-    return len(tail) < HEAD or (0 < length <= LIMIT and len(tail) < HEAD + length)
+def _sealed(folder: Path, model: str, altered: list[str]) -> tuple[dict[str, tuple[int, int]], int]:
+    """What of each file of frames is sealed, and the rows of sealed parts; every byte of them is read."""
+    try:
+        counting, _ = segments(folder, model)
+    except Refused as error:
+        altered.append(str(error.where))
+        return {}, 0
+    rows = 0
+    for segment in counting:
+        try:
+            rows += read_segment(segment).num_rows
+        except Refused:
+            altered.append(segment.path.name)
+    return covered(counting), rows

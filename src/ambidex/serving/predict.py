@@ -211,6 +211,8 @@ class Predict:
         if isinstance(why, Exception):
             why = f"raises {type(why).__name__}"
         self.counts["model-failed"] += 1
+        if self._stages is not None:
+            self._stages.of(served.model, served.number).failed += 1
         fault, incident = internal("http.model", f"the model {served.ref} failed on row {row}")
         where = {"model": served.model, "version": served.number}
         self._report("model.failed", {**where, "row": row, "why": why, "incident": incident})
