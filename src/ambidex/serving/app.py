@@ -110,17 +110,24 @@ class App:
 
     def __call__(self, request: Request, connection: Connection) -> None:
         """Answer a request, at once or later. Never raises."""
-        self._guard(connection, lambda: self._route(request, connection))
+        try:
+            self._route(request, connection)
+        except Exception as error:
+            self._caught(connection, error)
 
     def _guard(self, connection: Connection, act: Callable[[], None]) -> None:
         try:
             act()
-        except AmbidexError as error:
-            self._fail(connection, error, error.incident if isinstance(error, ModelFailed) else None)
         except Exception as error:
-            fault, incident = internal("internal.bug", "the server failed on this request")
-            self._report("request.failed", {"incident": incident, "why": type(error).__name__, "at": _place(error)})
-            self._fail(connection, fault, incident)
+            self._caught(connection, error)
+
+    def _caught(self, connection: Connection, error: Exception) -> None:
+        if isinstance(error, AmbidexError):
+            self._fail(connection, error, error.incident if isinstance(error, ModelFailed) else None)
+            return
+        fault, incident = internal("internal.bug", "the server failed on this request")
+        self._report("request.failed", {"incident": incident, "why": type(error).__name__, "at": _place(error)})
+        self._fail(connection, fault, incident)
 
     def _fail(self, connection: Connection, error: AmbidexError, incident: str | None = None) -> None:
         self.counts["refused"] += 1

@@ -109,6 +109,8 @@ def only_json(request: Request) -> None:
     Raises:
         HttpRefusal: ``http.media-type`` (415).
     """
+    if request.fields.get(b"content-type") == b"application/json":
+        return
     media, _, rest = request.fields.get(b"content-type", b"").decode("latin-1").lower().partition(";")
     media, charset = media.strip(), rest.replace(" ", "").replace('"', "")
     fits = media == "application/json" or (media == "" and b"origin" not in request.fields)

@@ -43,7 +43,10 @@ def path_of(url: bytes) -> str:
     >>> path_of(b"/predict/churn?x=1"), path_of(b"http://a/v2"), path_of(b"*")
     ('/predict/churn', '/v2', '*')
     """
-    if not url.startswith(b"/"):
+    if url.startswith(b"/"):
+        if b"?" not in url and b"#" not in url:
+            return url.decode("latin-1")
+    else:
         try:
             url = httptools.parse_url(url).path or b"/"
         except httptools.HttpParserInvalidURLError:
