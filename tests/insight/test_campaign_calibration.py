@@ -8,11 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ambidex.bundle.uplift import FORMAT, UpliftScorer, columns_of_both, fit_pair
+from ambidex.bundle.uplift import UpliftScorer, fit_uplift
+from ambidex.data.read import read
 from ambidex.insight.campaign import campaign
+from ambidex.records import Recipe
 from ambidex.report.answer import Answer
 from ambidex.stats.estimate import Estimate
-from ambidex.stats.uplift import out_of_fold, qini
+from ambidex.stats.uplift import qini
 
 pytestmark = pytest.mark.slow
 
@@ -74,24 +76,39 @@ def test_s13_the_interval_of_qini() -> None:
     assert within(covered / runs, 0.93, 0.97, runs) and zero / runs >= 0.93, (covered / runs, zero / runs)
 
 
+@pytest.mark.timeout(900)
 def test_s14_the_true_ranking_beats_a_fitted_one() -> None:
-    runs, better = 60, 0
+    """The prototype's ranking against the truth, on 20,000 units that it has not seen.
+
+    On the 4,000 units of the campaign itself the difference is .0072 with a standard deviation of .0048 between
+    campaigns, so a Qini read there puts the truth first in .91 to .94 of them, however the ranking was made. More
+    units do not help: the fitted ranking comes nearer to the truth as fast as the noise falls.
+    """
+    runs, fresh, own = 100, 0, 0
     for seed in range(runs):
         rng = np.random.default_rng(seed)
-        x = {f"x{i}": rng.random(4000) for i in range(20)}
-        gain = 0.1 * (x["x0"] > 0.5)
-        t = rng.random(4000) < 0.5
-        y = (rng.random(4000) < 0.2 + 0.2 * x["x1"] + gain * t).astype(float)
+        rows, gain = _responders(rng, 4000)
+        answer = campaign(rows, treatment="arm", outcome="bought", covariate=[f"x{i}" for i in range(20)])
+        assert answer.model is not None
+        scorer = UpliftScorer(fit_uplift(read(rows), Recipe.from_json(answer.model["recipe"])))
+        new, truth = _responders(rng, 20_000)
+        y, t = np.array(new["bought"]) == "yes", np.array(new["arm"]) == "mail"
+        columns = {f"x{i}": np.array(new[f"x{i}"]) for i in range(20)}
+        fitted = qini(y.astype(float), t, scorer.score_columns(columns, len(y)), draws=1).value
+        fresh += qini(y.astype(float), t, truth, draws=1).value >= fitted
+        mine = one(answer, "qini")
+        y, t = np.array(rows["bought"]) == "yes", np.array(rows["arm"]) == "mail"
+        own += qini(y.astype(float), t, gain, draws=1).value >= mine.value
+    print("true first, on fresh units", fresh / runs, "on its own", own / runs)
+    assert fresh / runs >= 0.95 and own / runs >= 0.85, (fresh / runs, own / runs)
 
-        def learn(fit: Any, score: Any, x: Any = x, y: Any = y, t: Any = t) -> Any:
-            pair = fit_pair({n: v[fit] for n, v in x.items()}, y[fit], t[fit], binary=True)
-            schema = {"target": "y", "task": "regression", "columns": [c.to_json() for c in columns_of_both(*pair)]}
-            model = {"format": FORMAT, "base": 0.0, "treated": pair[0], "control": pair[1], "schema": schema}
-            return UpliftScorer(model).score_columns({n: v[score] for n, v in x.items()}, len(score))
 
-        _, fitted = out_of_fold(learn, t, seed=seed)
-        better += qini(y, t, gain, draws=1).value >= qini(y, t, fitted, draws=1).value
-    assert better / runs >= 0.95 - 2 * np.sqrt(0.95 * 0.05 / runs), better / runs
+def _responders(rng: np.random.Generator, n: int) -> tuple[pa.Table, Any]:
+    """Twenty columns, of which one says who responds and another who buys anyway; and the true gain of each."""
+    x = {f"x{i}": rng.random(n) for i in range(20)}
+    gain, arm = 0.1 * (x["x0"] > 0.5), rng.choice(["none", "mail"], n)
+    bought = rng.random(n) < 0.2 + 0.2 * x["x1"] + gain * (arm == "mail")
+    return pa.table({"arm": arm, "bought": np.where(bought, "yes", "no"), **x}), gain
 
 
 def _panel(seed: int, treated: int) -> pa.Table:
