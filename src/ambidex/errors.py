@@ -291,7 +291,6 @@ CODES: dict[str, str] = {
     "check.altered": "A file is not what was sealed: its hash differs.",
     "check.doctor": "The workspace is not sound; the failed checks are named.",
     "check.in-use": "A pointer, or the way back, names this version: it stays.",
-    "check.collected": "Files of a bundle were collected before it was registered; sealing it again mends it.",
     "check.fenced": "The run lost its lease to another one, which finishes the step; nothing was changed by this one.",
     "check.moved": "The pointer moved, or the verdict went stale, while this ran. Nothing was changed; run it again.",
     "check.no-previous": "No earlier version has passed its gates, so there is nothing to go back to.",

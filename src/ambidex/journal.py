@@ -34,6 +34,7 @@ VERBS: dict[str, str] = {
     "judge": "A version's gates were judged: the Judgement.",
     "promote": "A pointer moved: to, was, because.",
     "rollback": "Live went back to a version that had passed; retraining is paused: to, was, because, pause.",
+    "delete": "A version was taken out of use: because. Its files go with the next collection.",
     "pause": "Retraining was paused: because.",
     "resume": "The pause ended: because.",
     "data": "The newest data of a model was seen: fingerprint.",
@@ -55,11 +56,15 @@ VERBS: dict[str, str] = {
     "ack": "An alert was acknowledged: id.",
     "mute": "An alert was muted: id, because.",
     "retrain": "One step of the loop: state, because.",
+    "rollout": "A roll-out began, went on or ended: state, stage, because, the evidence.",
+    "rollout-plan": "A roll-out was planned: file, plan with its sha256.",
+    "collect": "Files that no version needs were removed: files, bytes.",
+    "checked": "What somebody said of a check of the ML test score that is asked: id, value, because.",
     "fact": "A fact that only people know: question, value.",
 }
 """What each verb of the log says, and the keys of its body. Verbs outside the table are kept too."""
 
-GUARDED = frozenset({"answer", "register", "judge", "promote", "rollback"})
+GUARDED = frozenset({"answer", "register", "judge", "promote", "rollback", "delete"})
 """Verbs that only the store's own methods write, since each has conditions of its own."""
 
 _CLOCK_SLACK_S = 300.0
@@ -150,6 +155,14 @@ def apply(state: ModelState, event: Event) -> ModelState:
             return _promoted(state, str(body.get("to")), event.version, body.get("pause"))
         case "rollback":
             return _rolled_back(state, event.version, body)
+        case "delete" if event.version is not None and event.version not in state.deleted:
+            return replace(
+                state,
+                deleted=(*state.deleted, event.version),
+                passed=tuple(v for v in state.passed if v != event.version),
+                candidate=None if state.candidate == event.version else state.candidate,
+                revision=state.revision + 1,
+            )
         case "data":
             return _seen(state, "data", body.get("fingerprint"))
         case "config":

@@ -761,8 +761,10 @@ def monitor(
     at: At = None,
 ) -> Result:
     """One pass over what is new in the prediction log: rules, inputs, losses, service levels; alerts."""
+    from ambidex.data.sealing import seal_if_due
     from ambidex.delivery import results
     from ambidex.records import check_name
+    from ambidex.serving.log import Logging
     from ambidex.watch import run
 
     check_name(name)
@@ -779,6 +781,12 @@ def monitor(
         data = run.mute(workspace, name, mute, reason=reason or "", until=until)
     else:
         data = run.monitor(workspace, name)
+        retain = Logging.of(workspace.settings, workspace.log_folder.parent, [name]).retain_s.get(name)
+        seal_if_due(workspace.log_folder, name, retain_s=retain)
+        if workspace.settings.notify.channels:
+            from ambidex.rounds import notify
+
+            notify(workspace)
     return results.monitored(workspace.store.model(name), data)
 
 

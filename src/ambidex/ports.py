@@ -37,6 +37,9 @@ class Blobs(Protocol):
     def __iter__(self) -> Iterator[str]:
         """Every hash that is stored."""
 
+    def remove(self, sha256: str) -> int:
+        """Remove a blob for good; returns its bytes, 0 if it was not there. Only a collection does this."""
+
 
 class Store(Protocol):
     """Metadata: one append-only event table with a hash chain, and its fold, in one transaction."""
@@ -62,12 +65,19 @@ class Store(Protocol):
         key: str,
         summary: Mapping[str, Any],
         fence: Fence | None = None,
+        complete: Callable[[], None] | None = None,
     ) -> VersionRecord:
         """The next version of a model; the same ``key`` and digest gives the version that is there already.
 
         Raises:
             Refused: ``check.fenced`` if ``fence`` is no longer the newest token of its lease; nothing is registered.
         """
+
+    def delete(self, *, model: str, version: int, because: str) -> Event:
+        """Take a version out of use; its record and events stay. Raises Refused ``check.in-use``, NotFound."""
+
+    def still(self) -> AbstractContextManager[None]:
+        """Nothing is written while this is open: what no version needs now, none needs until it ends."""
 
     def record_judgement(self, judgement: Judgement) -> Event:
         """Keep a version's gate verdicts."""

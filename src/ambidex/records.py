@@ -421,6 +421,7 @@ class ModelState(Record):
             stale even where the version they were judged against is live again.
         data: Newest data fingerprint known.
         config: Hash of the gates' configuration last seen.
+        deleted: Versions that were deleted; their numbers are never given again.
     """
 
     name: str
@@ -437,11 +438,19 @@ class ModelState(Record):
     left: tuple[int, ...] = ()
     data: str | None = None
     config: str | None = None
+    deleted: tuple[int, ...] = ()
 
     @property
     def answering(self) -> int:
         """The live version; the newest one where nothing is live."""
         return self.live if self.live is not None else self.versions
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; ``deleted`` only where there are some, so that older workspaces read as they were."""
+        plain = {f.name: getattr(self, f.name) for f in fields(self)}
+        if not self.deleted:
+            del plain["deleted"]
+        return dict(json.loads(canonical(plain)))
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -449,6 +458,7 @@ class ModelState(Record):
         values = {k: v for k, v in data.items() if k in known}
         values["passed"] = tuple(data.get("passed", ()))
         values["left"] = tuple(data.get("left", ()))
+        values["deleted"] = tuple(data.get("deleted", ()))
         return cls(**values)
 
 

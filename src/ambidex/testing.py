@@ -67,6 +67,10 @@ class MemoryBlobs:
         """Whether the bytes are there."""
         return sha256 in self._kept
 
+    def remove(self, sha256: str) -> int:
+        """Forget bytes; how many there were."""
+        return len(self._kept.pop(sha256, b""))
+
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self._kept))
 
@@ -148,6 +152,12 @@ class BlobsContract:
     def test_all_are_listed(self, blobs: Blobs) -> None:
         names = {blobs.put(str(n).encode()) for n in range(30)}
         assert set(blobs) == names
+
+    def test_what_is_removed_is_gone_and_may_come_back(self, blobs: Blobs) -> None:
+        kept, gone = blobs.put(b"kept"), blobs.put(b"gone!")
+        assert (blobs.remove(gone), blobs.remove(gone)) == (5, 0)
+        assert list(blobs) == [kept] and not blobs.has(gone)
+        assert blobs.put(b"gone!") == gone and blobs.get(gone) == b"gone!"
 
     def test_what_is_not_there_is_not_found(self, blobs: Blobs) -> None:
         assert not blobs.has(digest(b"nothing"))

@@ -42,7 +42,7 @@ def test_an_empty_log():
 def test_verbs_that_change_nothing_and_verbs_unknown():
     quiet = [v for v in VERBS if v not in ("register", "judge", "answer")]
     start = ModelState(name="churn", live=1, versions=1)
-    changing = {"promote", "rollback", "pause", "resume", "data", "config"}
+    changing = {"promote", "rollback", "pause", "resume", "data", "config", "delete"}
     for verb in {*quiet, "from-a-later-release"} - changing:
         assert apply(start, log((verb, 1, {"to": "live", "hash": "h", "fingerprint": "f"}))[0]) is start
     assert fold(log(("from-a-later-release", 3, {}))).models == {}

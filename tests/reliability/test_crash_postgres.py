@@ -35,6 +35,11 @@ def live(store: SqlStore) -> None:
     promote(store, 2)
 
 
+def three(store: SqlStore) -> None:
+    live(store)
+    register(store)
+
+
 def retrain(store: SqlStore) -> None:
     """The store's share of one step: lease, data, register, judge, promote, release."""
     token = store.lease("retrain/churn", seconds=60)
@@ -53,6 +58,7 @@ CHANGES: list[tuple[str, Callable[[SqlStore], None], Callable[[SqlStore], Any]]]
     ("judge", judged, lambda store: judge(store, 2, at=HandClock()(), outcome="refuted")),
     ("promote", judged, lambda store: promote(store, 2)),
     ("rollback", live, lambda store: promote(store, 1, verb="rollback", judgement=None)),
+    ("delete", three, lambda store: store.delete(model="churn", version=3, because="tidy")),
     ("answer", judged, lambda store: store.record_answer({"verb": "drivers", "record": {"seed": 1}})),
     ("document", judged, lambda store: store.put_document("watch", {"n": 2}, events=[{"verb": "monitor"}])),
     ("lease", judged, lambda store: store.lease("retrain/churn", seconds=60)),
@@ -97,7 +103,8 @@ def there(url: str) -> tuple[list[Any], list[Any]]:
         for model in store.models():
             moves = [e for e in events if e.model == model.name and e.verb in ("promote", "rollback")]
             assert model.live == (moves[-1].version if moves else None)
-            assert [v.number for v in store.versions(model.name)] == list(range(1, model.versions + 1))
+            kept = [n for n in range(1, model.versions + 1) if n not in model.deleted]
+            assert [v.number for v in store.versions(model.name)] == kept
         return [[e.verb, e.version] for e in events], [m.to_json() for m in store.models()]
     finally:
         store.close()

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ambidex.errors import NotFound, Refused
-from ambidex.ports import Blobs
-from ambidex.records import canonical, digest
+from ambidex.ports import Blobs, Store
+from ambidex.records import VersionRecord, canonical, digest
 
-__all__ = ["FORMAT", "read_file", "read_manifest", "seal", "verify"]
+__all__ = ["FORMAT", "read_file", "read_manifest", "register", "seal", "verify"]
 
 FORMAT = "ambidex-bundle/1"
 
@@ -30,6 +30,25 @@ def seal(blobs: Blobs, files: Mapping[str, bytes]) -> str:
     """
     entries = {name: {"sha256": blobs.put(data), "size": len(data)} for name, data in sorted(files.items())}
     return blobs.put(canonical({"format": FORMAT, "files": entries}))
+
+
+def register(store: Store, blobs: Blobs, files: Mapping[str, bytes], **facts: Any) -> VersionRecord:
+    """Seal a bundle and register it; what a collection of unneeded files took in between is put back.
+
+    Args:
+        store: Where the version is registered.
+        blobs: Where the bytes go.
+        files: Bytes by name.
+        facts: What ``Store.register`` wants beside the digest.
+    """
+    bundle = seal(blobs, files)
+    hashes = [bundle, *(digest(data) for data in files.values())]
+
+    def complete() -> None:
+        if not all(map(blobs.has, hashes)):
+            seal(blobs, files)
+
+    return store.register(digest=bundle, complete=complete, **facts)
 
 
 def read_manifest(blobs: Blobs, bundle: str) -> dict[str, Any]:

@@ -275,7 +275,7 @@ def _enter(folder: str) -> None:
 def _agree(verb: str, said: dict[str, Any]) -> None:
     """Arguments that must go together."""
     if verb == "models":
-        needed = {"ls": (0, 0), "show": (1, 1), "diff": (2, 2), "log": (0, 1)}[said["what"]]
+        needed = {"ls": (0, 0), "show": (1, 1), "diff": (2, 2), "delete": (1, 1), "log": (0, 1)}[said["what"]]
         given = [v for v in (said["ref"], said["other"]) if v is not None]
         if not needed[0] <= len(given) <= needed[1]:
             raise _usage(
@@ -285,6 +285,7 @@ def _agree(verb: str, said: dict[str, Any]) -> None:
                     "show": "ambidex models show churn@1",
                     "diff": "ambidex models diff churn@1 churn@2",
                     "log": "ambidex models log",
+                    "delete": "ambidex models delete churn@2 --dry-run",
                 }[said["what"]],
             )
     if verb == "experiment" and said.get("plan") is None and (lacking := _lacking(said)):

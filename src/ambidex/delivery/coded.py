@@ -11,7 +11,7 @@ from typing import Any
 from ambidex.bundle.code import FORMAT
 from ambidex.bundle.open import OpenBundle, load_scorer, open_bundle
 from ambidex.bundle.refit import refit
-from ambidex.bundle.seal import seal
+from ambidex.bundle.seal import register, seal
 from ambidex.data.table import Table
 from ambidex.delivery.material import Material, load
 from ambidex.errors import DataError
@@ -92,8 +92,10 @@ def again(code: Mapping[str, bytes], rows: Table, recipe: Recipe, *, anew: bool)
     kept = {p: d for p, d in code.items() if p.startswith(("code/", "state/")) or p in _OWN}
     if not anew:
         return kept, load_scorer(json.loads(kept["model.json"]), kept)
-    used = dict.fromkeys((*recipe.columns, recipe.target, recipe.key, recipe.time, recipe.entity))
-    made = refit(kept, rows.select([name for name in used if name in rows.columns]))
+    if "notebook" not in recipe.options:  # its cells name columns that the model does not take, if only to drop them
+        used = dict.fromkeys((*recipe.columns, recipe.target, recipe.key, recipe.time, recipe.entity))
+        rows = rows.select([name for name in used if name in rows.columns])
+    made = refit(kept, rows)
     scorer = load_scorer(json.loads(made["model.json"]), made)
     golden = json.loads(made["golden.json"])
     golden["expected"] = [scorer.score(row) for row in golden["rows"]]
@@ -149,8 +151,8 @@ def adopt(
     opened = open_bundle(place.blobs, bundle)
     with place.alone("package"):
         written = add_model(place.folder, name, settings)
-        version = place.store.register(
-            model=name, digest=bundle, data=material.manifest.fingerprint,
+        version = register(
+            place.store, place.blobs, trained.files, model=name, data=material.manifest.fingerprint,
             code=run_key(material.manifest, recipe).split(":")[1], key=run_key(material.manifest, recipe),
             summary=trained.summary,
         )  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Any
 
 from ambidex.delivery import release
 from ambidex.delivery.references import resolve
+from ambidex.delivery.rollout import open_rollout
 from ambidex.ports import Place
 from ambidex.records import POINTERS, Event
 from ambidex.report.answer import Mark, Result
@@ -15,7 +16,7 @@ from ambidex.report.words import plural
 __all__ = ["MOVES", "event_row", "list_models", "log", "show_version", "status"]
 
 Lines = list[tuple[Mark, str]]
-MOVES = ("promote", "rollback", "register", "judge", "resume", "pause")
+MOVES = ("promote", "rollback", "register", "judge", "resume", "pause", "delete", "rollout")
 
 
 def list_models(place: Place) -> Result:
@@ -92,11 +93,13 @@ def status(place: Place) -> Result:
     lines += list(listed.lines)
     lines += [("■" if a["level"] == "page" else "▲", f"{a['id']} {a['model']}: {a['text']}") for a in alerts]
     lines += [("▲", f"{name}: retraining is paused, {why}") for name, why in paused.items()]
+    running = [r for s in place.store.models() if (r := open_rollout(place, s.name)) is not None]
+    lines += [("✓", f"{r.model}: {r.stage} @{r.version} against @{r.against} until {r.deadline[:10]}") for r in running]
     return Result(
         verb="status",
         data={
             "workspace": str(place.folder), "models": listed.data["models"], "alerts": alerts, "paused": paused,
-            "answers": [f"answer/{n}" for n, _ in answers],
+            "answers": [f"answer/{n}" for n, _ in answers], "rollouts": [r.to_json() for r in running],
         },
         lines=tuple(lines), next=("ambidex next",),
     )  # fmt: skip
@@ -108,6 +111,12 @@ def open_alerts(place: Place) -> list[dict[str, Any]]:
     for state in place.store.models():
         document = place.store.document(f"watch/{state.name}") or {}
         alerts += [{"model": state.name, **a} for a in document.get("alerts", ()) if not a.get("acknowledged")]
+        failing = (place.store.document(f"watch-loop/{state.name}") or {}).get("parts", {})
+        alerts += [
+            {"model": state.name, "id": one["id"], "level": "page", "since": one["since"],
+             "text": f"{part} of watch fails since {one['since'][:16]}Z: {one['text']}"}
+            for part, one in failing.items()
+        ]  # fmt: skip
     return alerts
 
 

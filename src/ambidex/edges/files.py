@@ -245,6 +245,23 @@ class FileBlobs:
         """Whether a blob is there (not whether it is sound)."""
         return self._path(sha256).is_file()
 
+    def remove(self, sha256: str) -> int:
+        """Remove a blob for good; returns its bytes, 0 if it was not there.
+
+        Raises:
+            EnvironmentProblem: ``env.disk`` where the disk refuses.
+        """
+        path = self._path(sha256)
+        try:
+            size = path.stat().st_size
+            self._disk.remove(path)
+            self._disk.sync_folder(path.parent)
+        except FileNotFoundError:
+            return 0
+        except OSError as error:
+            raise disk_problem(error, path, "a file of the workspace could not be removed") from error
+        return size
+
     def __iter__(self) -> Iterator[str]:
         if not self.folder.is_dir():
             return

@@ -129,6 +129,18 @@ class ObjectBlobs:
             return False
         return True
 
+    def remove(self, sha256: str) -> int:
+        """Remove a blob for good; returns its bytes, 0 if it was not there."""
+        import obstore
+
+        path = self._path(sha256)
+        try:
+            size = int(self._asked(lambda: obstore.head(self._store, path))["size"])
+        except FileNotFoundError:
+            return 0
+        self._step("object delete", lambda: obstore.delete(self._store, path))
+        return size
+
     def __iter__(self) -> Iterator[str]:
         import obstore
 

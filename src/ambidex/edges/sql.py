@@ -10,7 +10,7 @@ import json
 import os
 import pwd
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,17 +20,18 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from ambidex.edges import sql_tables as t
 from ambidex.edges.files import alive, here
-from ambidex.edges.sql_check import check
+from ambidex.edges.sql_guards import moved, must_be_free, must_be_fresh, must_hold, unguarded, way_back
 from ambidex.edges.sql_open import Database
-from ambidex.errors import InternalError, NotFound, Refused, UsageError, did_you_mean
-from ambidex.journal import GUARDED, answer_key, answer_of, apply, judgement_of, plain, stale, version_of
+from ambidex.edges.sql_read import SqlReader, known_model, model_in, version_in
+from ambidex.errors import InternalError, UsageError
+from ambidex.journal import answer_key, answer_of, apply, judgement_of, plain, version_of
 from ambidex.ports import Clock, Fence, StepHook
-from ambidex.records import NAME, POINTERS, Event, Judgement, ModelState, VersionRecord, canonical, check_name, digest
+from ambidex.records import POINTERS, Event, Judgement, ModelState, VersionRecord, canonical, check_name, digest
 
 __all__ = ["SqlStore"]
 
 
-class SqlStore:
+class SqlStore(SqlReader):
     """Metadata in SQL; implements ``ports.Store``.
 
     Args:
@@ -78,7 +79,7 @@ class SqlStore:
             body: The rest, plain JSON values.
             by: Who, where it is not the store's own user.
         """
-        _unguarded(verb)
+        unguarded(verb)
         with self._writing() as connection:
             return self._append(connection, verb, model, version, body, by)
 
@@ -92,6 +93,7 @@ class SqlStore:
         key: str,
         summary: Mapping[str, Any],
         fence: Fence | None = None,
+        complete: Callable[[], None] | None = None,
     ) -> VersionRecord:
         """The next version of a model, which becomes its candidate.
 
@@ -103,13 +105,17 @@ class SqlStore:
             key: Idempotency key of the run: the same key and digest give the version that is there.
             summary: A few figures for listings.
             fence: The lease under which this was made; an older token than its newest registers nothing.
+            complete: Called inside the transaction, while no collection runs: puts back what one may have taken
+                of a bundle that no version needed yet.
 
         Raises:
             Refused: ``check.fenced``.
         """
         check_name(model)
         with self._writing() as connection:
-            _must_hold(connection, fence)
+            must_hold(connection, fence)
+            if complete is not None:
+                complete()
             there = connection.execute(
                 select(t.versions.c.record)
                 .where(t.versions.c.model == model, t.versions.c.key == key, t.versions.c.digest == digest)
@@ -117,16 +123,34 @@ class SqlStore:
             ).scalar()
             if there is not None:
                 return VersionRecord.from_json(json.loads(there))
-            number = self._state(connection, model).versions + 1
+            number = model_in(connection, model).versions + 1
             body = {"digest": digest, "data": data, "code": code, "key": key, "summary": dict(summary)}
             made = version_of(self._append(connection, "register", model, number, body))
             assert made is not None
             return made
 
+    def delete(self, *, model: str, version: int, because: str) -> Event:
+        """Take a version out of use for good; its record and its events stay.
+
+        Raises:
+            Refused: ``check.in-use`` where a pointer, or the way back, names it.
+            NotFound: ``data.no-model``, ``data.no-version``.
+        """
+        with self._writing() as connection:
+            version_in(connection, model, version)
+            must_be_free(known_model(connection, model), version)
+            return self._append(connection, "delete", model, version, {"because": because})
+
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """Nothing is written to the log while this is open: what no version needs now, none needs until then."""
+        with self._writing():
+            yield
+
     def record_judgement(self, judgement: Judgement) -> Event:
         """Keep a version's gate verdicts; they are the version's newest from here on."""
         with self._writing() as connection:
-            record = self._version(connection, judgement.model, judgement.version)
+            record = version_in(connection, judgement.model, judgement.version)
             if record.digest != judgement.digest:
                 raise InternalError("internal.bug", f"{record.ref} was judged on another bundle than its own")
             return self._append(connection, "judge", judgement.model, judgement.version, judgement.to_json())
@@ -189,14 +213,14 @@ class SqlStore:
         if verb not in ("promote", "rollback") or to not in POINTERS or to == "previous":
             raise InternalError("internal.bug", f"a move is no {verb!r} to {to!r}")
         with self._writing() as connection:
-            _must_hold(connection, fence)
-            state = self._known(connection, model)
+            must_hold(connection, fence)
+            state = known_model(connection, model)
             if state.revision != expected_revision:
-                raise _moved(f"{model} changed while this ran", f"revision {state.revision}", state)
+                raise moved(f"{model} changed while this ran", f"revision {state.revision}", state)
             if verb == "rollback":
-                version = self._way_back(connection, state, to, version)
+                version = way_back(connection, state, to, version)
             elif version is not None:
-                self._must_be_fresh(connection, state, version, judgement, max_age_s)
+                must_be_fresh(connection, state, version, judgement, max_age_s, self._clock())
             elif to == "live":
                 raise UsageError("usage.value", "live cannot be left empty", do=f"ambidex rollback {model}")
             body: dict[str, Any] = {"to": to, "was": getattr(state, to), "because": because}
@@ -213,7 +237,7 @@ class SqlStore:
             events: Each with ``verb`` and, where they apply, ``model``, ``version``, ``body``, ``by``.
         """
         for one in events:
-            _unguarded(one["verb"])
+            unguarded(one["verb"])
         text = canonical(value)
         with self._writing() as connection:
             connection.execute(delete(t.documents).where(t.documents.c.name == name))
@@ -277,127 +301,6 @@ class SqlStore:
             connection.execute(
                 update(t.leases).where(t.leases.c.name == name, t.leases.c.token == token).values(until=0.0)
             )
-
-    # --- reading --------------------------------------------------------------------------
-
-    def model(self, name: str) -> ModelState:
-        """The state of a model. Raises NotFound ``data.no-model`` with the nearest name."""
-        with self._database.reading() as connection:
-            return self._known(connection, name)
-
-    def models(self) -> list[ModelState]:
-        """All models, by name."""
-        with self._database.reading() as connection:
-            found = connection.execute(select(t.models.c.state).order_by(t.models.c.name)).scalars()
-            return [ModelState.from_json(json.loads(text)) for text in found]
-
-    def version(self, model: str, number: int) -> VersionRecord:
-        """One version. Raises NotFound ``data.no-model`` or ``data.no-version``."""
-        with self._database.reading() as connection:
-            return self._version(connection, model, number)
-
-    def versions(self, model: str) -> list[VersionRecord]:
-        """All versions of a model, oldest first. Raises NotFound ``data.no-model``."""
-        with self._database.reading() as connection:
-            self._known(connection, model)
-            query = select(t.versions.c.record).where(t.versions.c.model == model).order_by(t.versions.c.number)
-            return [VersionRecord.from_json(json.loads(text)) for text in connection.execute(query).scalars()]
-
-    def judgement(self, model: str, version: int) -> Judgement | None:
-        """The newest judgement of a version, or None."""
-        with self._database.reading() as connection:
-            return self._judgement(connection, model, version)
-
-    def answer(self, number: int) -> dict[str, Any]:
-        """An answer as it was kept. Raises NotFound ``data.no-answer``."""
-        with self._database.reading() as connection:
-            count = connection.execute(select(func.count()).select_from(t.answers)).scalar() or 0
-            text = None
-            if 0 < number <= count:
-                query = select(t.answers.c.body).where(t.answers.c.number == number)
-                text = connection.execute(query).scalar()
-            if text is None:
-                raise NotFound(
-                    "data.no-answer",
-                    f"there is no answer/{number}",
-                    found=f"answer/1 to answer/{count}" if count else "no answers yet",
-                    do="ambidex status",
-                )
-            return _object(text)
-
-    def answers(self) -> list[tuple[int, dict[str, Any]]]:
-        """All answers with their numbers, oldest first."""
-        with self._database.reading() as connection:
-            query = select(t.answers.c.number, t.answers.c.body).order_by(t.answers.c.number)
-            return [(int(row.number), _object(row.body)) for row in connection.execute(query)]
-
-    def events(self, *, model: str | None = None, after: int = 0, verbs: Sequence[str] = ()) -> list[Event]:
-        """The log in order.
-
-        Args:
-            model: Only this model's.
-            after: Only events with a larger number.
-            verbs: Only these.
-        """
-        query = select(t.events).where(t.events.c.seq > after).order_by(t.events.c.seq)
-        if model is not None:
-            query = query.where(t.events.c.model == model)
-        if verbs:
-            query = query.where(t.events.c.verb.in_(list(verbs)))
-        with self._database.reading() as connection:
-            return [event_of(row) for row in connection.execute(query)]
-
-    def latest(
-        self, *, model: str | None = None, verbs: Sequence[str] = (), before: int | None = None, limit: int = 50
-    ) -> list[Event]:
-        """The end of the log, newest first.
-
-        Args:
-            model: Only this model's.
-            verbs: Only these.
-            before: Only events with a smaller number.
-            limit: So many at most.
-        """
-        query = select(t.events).order_by(t.events.c.seq.desc()).limit(limit)
-        if before is not None:
-            query = query.where(t.events.c.seq < before)
-        if model is not None:
-            query = query.where(t.events.c.model == model)
-        if verbs:
-            query = query.where(t.events.c.verb.in_(list(verbs)))
-        with self._database.reading() as connection:
-            return [event_of(row) for row in connection.execute(query)]
-
-    def latest_versions(self, model: str, *, before: int | None = None, limit: int = 50) -> list[VersionRecord]:
-        """A model's newest versions, newest first. Raises NotFound ``data.no-model``.
-
-        Args:
-            model: Its name.
-            before: Only versions with a smaller number.
-            limit: So many at most.
-        """
-        query = select(t.versions.c.record).where(t.versions.c.model == model)
-        if before is not None:
-            query = query.where(t.versions.c.number < before)
-        with self._database.reading() as connection:
-            self._known(connection, model)
-            found = connection.execute(query.order_by(t.versions.c.number.desc()).limit(limit)).scalars()
-            return [VersionRecord.from_json(json.loads(text)) for text in found]
-
-    def document(self, name: str) -> dict[str, Any] | None:
-        """A named document of a watcher's state, or None."""
-        with self._database.reading() as connection:
-            text = connection.execute(select(t.documents.c.body).where(t.documents.c.name == name)).scalar()
-            return None if text is None else _object(text)
-
-    def check(self) -> list[dict[str, Any]]:
-        """Verify the database, the hash chain, and that the tables are the log's fold.
-
-        Returns:
-            ``[{"name", "passed", "what"}]``.
-        """
-        with self._database.reading() as connection:
-            return check(connection, file=self._database.path is not None, anchor=self._database.anchor())
 
     # --- inside a transaction -------------------------------------------------------------
 
@@ -473,7 +376,7 @@ class SqlStore:
         after = apply(before, event)
         if after == before:
             return
-        values = {"revision": after.revision, "state": canonical(after).decode()}
+        values = {"revision": after.revision, "state": canonical(after.to_json()).decode()}
         if row is None:
             connection.execute(insert(t.models).values(name=event.model, **values))
             return
@@ -482,153 +385,16 @@ class SqlStore:
             update(t.models).where(t.models.c.name == event.model, t.models.c.revision == seen).values(**values)
         )
         if changed.rowcount != 1:
-            raise _moved(f"{event.model} changed while this ran", f"revision {before.revision}", before)
+            raise moved(f"{event.model} changed while this ran", f"revision {before.revision}", before)
 
     def _end_of_log(self, connection: Connection) -> tuple[int, str]:
         row = connection.execute(select(t.chain).where(t.chain.c.id == 1).with_for_update()).one()
         return int(row.seq), str(row.hash)
 
-    def _state(self, connection: Connection, name: str) -> ModelState:
-        text = connection.execute(select(t.models.c.state).where(t.models.c.name == name)).scalar()
-        return ModelState(name=name) if text is None else ModelState.from_json(json.loads(text))
-
-    def _known(self, connection: Connection, name: str) -> ModelState:
-        text = None
-        if NAME.fullmatch(str(name)):
-            text = connection.execute(select(t.models.c.state).where(t.models.c.name == name)).scalar()
-        if text is None:
-            names = list(connection.execute(select(t.models.c.name).order_by(t.models.c.name)).scalars())
-            raise NotFound(
-                "data.no-model",
-                f"there is no model {str(name)[:80]!r} in this workspace{did_you_mean(str(name), names)}",
-                found=", ".join(names[:10]) or "no models yet",
-                do="ambidex models ls" if names else "ambidex package SOURCE --name NAME",
-            )
-        return ModelState.from_json(json.loads(text))
-
-    def _version(self, connection: Connection, model: str, number: int) -> VersionRecord:
-        state = self._known(connection, model)
-        text = None
-        if 0 < number <= state.versions:
-            text = connection.execute(
-                select(t.versions.c.record).where(t.versions.c.model == model, t.versions.c.number == number)
-            ).scalar()
-        if text is None:
-            raise NotFound(
-                "data.no-version",
-                f"there is no {model}@{number}",
-                found=f"{model}@1 to {model}@{state.versions}" if state.versions else "no versions yet",
-                do=f"ambidex models show {model}",
-            )
-        return VersionRecord.from_json(json.loads(text))
-
-    def _judgement(self, connection: Connection, model: str, version: int) -> Judgement | None:
-        if not NAME.fullmatch(model) or not 0 < version < 2**31:
-            return None
-        text = connection.execute(
-            select(t.judgements.c.record).where(t.judgements.c.model == model, t.judgements.c.version == version)
-        ).scalar()
-        return None if text is None else Judgement.from_json(json.loads(text))
-
-    def _must_be_fresh(
-        self,
-        connection: Connection,
-        state: ModelState,
-        version: int,
-        judgement: Judgement | None,
-        max_age_s: float,
-    ) -> None:
-        record = self._version(connection, state.name, version)
-        newest = self._judgement(connection, state.name, version)
-        if newest is None or judgement is None:
-            raise Refused("check.gate", f"{record.ref} has not been judged", do=f"ambidex gate {record.ref}")
-        if newest.to_json() != judgement.to_json():
-            raise _moved(f"{record.ref} was judged again while this ran", f"judged {newest.at}", state)
-        why = stale(state, newest, digest=record.digest, now=self._clock(), max_age_s=max_age_s)
-        if why is not None:
-            raise _moved(f"the verdict on {record.ref} is stale: {why}", f"judged {newest.at}", state)
-        if not newest.passed:
-            failed = [g for g in newest.gates if g.outcome != "supported" and g.name not in newest.waived]
-            raise Refused(
-                "check.gate",
-                f"{record.ref} did not pass its gates",
-                found="; ".join(f"{g.name}: {g.outcome}, {g.because}" for g in failed) or "no gates",
-                do=f"ambidex gate {record.ref}",
-                verdicts=failed,
-            )
-
-    def _way_back(self, connection: Connection, state: ModelState, to: str, version: int | None) -> int:
-        if to != "live":
-            raise InternalError("internal.bug", f"a rollback moves live, not {to}")
-        target = state.previous if version is None else version
-        if target is not None:
-            self._version(connection, state.name, target)
-        if target is None or target not in state.passed or target == state.live:
-            ways = [v for v in state.passed if v != state.live]
-            raise Refused(
-                "check.no-previous",
-                f"{state.name} cannot go back to "
-                + ("an earlier version: none has passed its gates" if target is None else f"version {target}"),
-                found="passed and not live: " + (", ".join(map(str, ways)) or "none"),
-                do=f"ambidex models log {state.name}",
-            )
-        return target
-
-
-def event_of(row: Any) -> Event:
-    """A row of the log as an event."""
-    return Event(
-        seq=int(row.seq),
-        at=row.at,
-        by=row.by,
-        verb=row.verb,
-        model=row.model,
-        version=row.version,
-        body=_object(row.body),
-        prev=row.prev,
-        hash=row.hash,
-    )
-
 
 def stamp(at: datetime) -> str:
     """UTC with microseconds and Z; text order is time order."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def _object(text: str) -> dict[str, Any]:
-    value: dict[str, Any] = json.loads(text)
-    return value
-
-
-def _unguarded(verb: str) -> None:
-    if verb in GUARDED:
-        raise InternalError("internal.bug", f"{verb!r} is written by the store's own method, not by append")
-
-
-def _moved(message: str, found: str, state: ModelState) -> Refused:
-    return Refused(
-        "check.moved",
-        message,
-        found=found,
-        do="run it again",
-        data={"model": state.name, "revision": state.revision, "live": state.live},
-    )
-
-
-def _must_hold(connection: Connection, fence: Fence | None) -> None:
-    """A holder that slept through the end of its lease must not act on what it saw before."""
-    if fence is None:
-        return
-    name, token = fence
-    newest = connection.execute(select(t.leases.c.token).where(t.leases.c.name == name)).scalar()
-    if newest != token:
-        raise Refused(
-            "check.fenced",
-            "this run took longer than its lease, and another one has taken over",
-            where=name,
-            found=f"token {token}, and {newest} is the newest",
-            do="nothing: the other run finishes the step",
-        )
 
 
 def _user() -> str:

@@ -110,7 +110,7 @@ def _log(connection: Connection) -> Iterator[Event]:
 
 
 def _model(state: Any) -> tuple[Any, ...]:
-    return (state.revision, canonical(state).decode())
+    return (state.revision, canonical(state.to_json()).decode())
 
 
 def _rows(connection: Connection, table: Table, key: tuple[str, ...]) -> dict[Any, Any]:
