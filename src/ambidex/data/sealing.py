@@ -20,7 +20,7 @@ from ambidex.data.segments import Range, Segment, covered, read_segment, segment
 from ambidex.errors import EnvironmentProblem
 from ambidex.settings import replace_file
 
-__all__ = ["ERASED", "Sealed", "erase", "erased_ids", "seal"]
+__all__ = ["ERASED", "Sealed", "erase", "erased_ids", "seal", "seal_if_due"]
 
 ROWS = 200_000
 """Rows of one segment that is made from frames, and of one that is made from small ones."""
@@ -29,6 +29,7 @@ SMALL = 50_000
 MANY = 8
 DAY_US = 86_400_000_000
 ERASED = "erased.json"
+DUE_BYTES = 8 << 20
 UNFINISHED_S = 86400.0
 """A scoring that was killed goes on in its own file of frames: such a file is left alone so long."""
 
@@ -99,6 +100,20 @@ def seal(
         if retain_s is not None:
             _expire(folder, model, now - retain_s, said, before)
     return said
+
+
+def seal_if_due(folder: Path, model: str, *, retain_s: float | None = None) -> Sealed:
+    """A pass where it is worth one and no server may be there to make it: many unsealed bytes, or rows to expire.
+
+    A log that cannot be written is left as it is: reading it goes on.
+    """
+    try:
+        unsealed = sum(path.stat().st_size for path in log_files(folder, model))
+        if unsealed < DUE_BYTES and retain_s is None:
+            return Sealed()
+        return seal(folder, model, least_bytes=DUE_BYTES, wait_s=600.0, retain_s=retain_s)
+    except OSError:
+        return Sealed()
 
 
 def _seal_frames(
