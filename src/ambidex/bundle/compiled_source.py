@@ -7,7 +7,8 @@ A plan is JSON. Its expressions are lists, the operation first:
 - ``["fill", x, c]``: c where x is missing. ``["nan", x]``: 1 where x is missing, else 0.
 - ``["add" | "sub" | "mul" | "div", x, c]``, ``["prod", x, y]``, ``["const", c]``, ``["clip", x, low, high]``.
 - ``["bin", x, [edges]]``: how many edges are at or below x. ``["fn", name, x]``: ``FUNCTIONS``.
-- ``["tiny", x]``: x kept apart from zero, for trees that read numbers within 1e-35 of zero as zero.
+- ``["tiny", x, least]``: x kept apart from zero, for trees that read numbers within 1e-35 of zero as zero; up to
+  ``least`` it is zero to the model, too.
 - ``["below", x]``: x, but the one number that LightGBM reads otherwise in a sparse matrix goes below its threshold.
 
 Nothing of a plan is written into the source but numbers and places: texts stand in tables. So the source can do no
@@ -142,8 +143,11 @@ class _Writer:
                 function = self.constant(FUNCTIONS[e[1]])
                 return f"{function}({self.value(e[2])})"
             case "tiny":
-                x, t = self.value(e[1]), repr(TINY)
-                return f"{x} if {x} > {t} or {x} < -{t} or {x} == 0 or {x} != {x} else {t} if {x} > 0 else -{t}"
+                x, t, zero = self.value(e[1]), repr(TINY), self.number(e[2])
+                return (
+                    f"{x} if {x} > {t} or {x} < -{t} or {x} != {x} else 0.0 if -{zero} <= {x} <= {zero} "
+                    f"else {t} if {x} > 0 else -{t}"
+                )
             case "below":
                 x = self.value(e[1])
                 return f"{2 * ZERO!r} if {x} == {ZERO!r} else {x}"

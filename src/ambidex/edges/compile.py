@@ -33,6 +33,9 @@ _LINEAR = {
 _WEIGHT = 1e-9
 """A sum of products is made by BLAS in the original, in another order."""
 
+_HALF_LEAST = 2.0**-150
+"""What float32 rounds to zero: up to half of its least number."""
+
 Planned = tuple[dict[str, Any], dict[str, bytes], dict[int, list[float]]]
 """The plan, the files it names, and the thresholds of each number that the trees take."""
 
@@ -100,12 +103,13 @@ def _trees(scored: Scored, features: Sequence[Expression], *, sparse: bool = Fal
     for feature, code in (scored.codes or {}).items():
         es[feature] = _coded(es[feature], code)
     if scored.forest is not None:
+        least = _HALF_LEAST if scored.numbers == "f32" else 0.0
         for feature in near_zero(scored.forest):
-            es[feature] = ["tiny", es[feature]]
+            es[feature] = ["tiny", es[feature], least]
         for feature, threshold in thresholds(scored.forest):
             cuts.setdefault(feature, []).append(threshold)
         try:
-            text = text_of(scored.forest)
+            text = text_of(scored.forest, single=scored.numbers == "f32")
         except ValueError as error:
             raise NotCompiled(str(error)) from error
     else:

@@ -7,6 +7,7 @@ its answers are the table.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import warnings
@@ -183,9 +184,11 @@ def _indicator(step: Any, values: list[Value]) -> list[Value]:
 def _function(step: Any, values: list[Value]) -> list[Value]:
     if step.func is None:
         return values
-    if getattr(step.func, "__name__", "") in ("_identity", "check_X"):
-        return values
     name = getattr(step.func, "__name__", "")
+    inner = step.func.func if isinstance(step.func, functools.partial) else step.func
+    checks = str(getattr(inner, "__module__", "")).startswith("sklearn.")
+    if checks and getattr(inner, "__name__", "") in ("_identity", "check_array"):  # HistGradientBoosting's own
+        return values
     if isinstance(step.func, np.ufunc) and name in FUNCTIONS and not step.kw_args:
         return _back([["fn", name, e] for e in _numeric(step, values)])
     raise NotCompiled(f"FunctionTransformer with the function {name or 'of a class'!r}")

@@ -16,6 +16,8 @@ __all__ = ["Forest", "Tree", "near_zero", "text_of", "thresholds"]
 MISSING, LEFT, CATEGORY = 8, 2, 1
 BAND = 1e-30
 """A threshold this near to zero, other than zero, has no safe place on either side."""
+_BELOW = -(2.0**-149)
+"""The float32 before zero: at or below it are all negative ones, so ``-BAND`` may stand for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +60,17 @@ class Forest:
     average: bool = False
 
 
-def text_of(forest: Forest) -> bytes:
+def text_of(forest: Forest, *, single: bool = False) -> bytes:
     """The forest as LightGBM reads it.
+
+    Args:
+        forest: The trees.
+        single: Whether its inputs are float32.
 
     Raises:
         ValueError: A threshold lies so near to zero that LightGBM reads it as zero.
     """
-    trees = [f"Tree={i}\n{_tree(tree)}\n\n" for i, tree in enumerate(forest.trees)]
+    trees = [f"Tree={i}\n{_tree(tree, single)}\n\n" for i, tree in enumerate(forest.trees)]
     names = " ".join(f"f{i}" for i in range(forest.features))
     infos = " ".join(["[-1e308:1e308]"] * forest.features)
     head = [
@@ -78,8 +84,8 @@ def text_of(forest: Forest) -> bytes:
 
 
 def near_zero(forest: Forest) -> set[int]:
-    """Features with a threshold of exactly zero."""
-    return {f for f, t in thresholds(forest) if t == 0.0}
+    """Features with a threshold at zero, or nearer to it than LightGBM can tell."""
+    return {f for f, t in thresholds(forest) if abs(t) < BAND}
 
 
 def thresholds(forest: Forest) -> Iterator[tuple[int, float]]:
@@ -90,7 +96,7 @@ def thresholds(forest: Forest) -> Iterator[tuple[int, float]]:
                 yield feature, tree.threshold[node]
 
 
-def _tree(tree: Tree) -> str:
+def _tree(tree: Tree, single: bool) -> str:
     inner = [n for n, f in enumerate(tree.feature) if f >= 0]
     leaves = [n for n, f in enumerate(tree.feature) if f < 0]
     place: dict[int, int] = {n: i for i, n in enumerate(inner)} | {n: -1 - i for i, n in enumerate(leaves)}
@@ -102,6 +108,7 @@ def _tree(tree: Tree) -> str:
         codes = tree.categories.get(n)
         if codes is None:
             t = float(tree.threshold[n])
+            t = -BAND if single and t == _BELOW else t
             if 0.0 < abs(t) < BAND:
                 raise ValueError(f"a threshold of {t!r}, which LightGBM reads as zero")
             split.append(repr(t))
