@@ -168,6 +168,9 @@ def _judged(place: Place, rollout: Rollout, hands: Hands, spent: Callable[[str],
         return _act(place, rollout, hands, judged, "withdraw", "rolled-back", trip.text)
     if judged.first == "harm" and rollout.state == "running" and judged.harm is not None:
         return _act(place, rollout, hands, judged, "withdraw", "rolled-back", _harm_text(rollout, judged.harm))
+    page = _harm_page(place, rollout) if rollout.proven else None
+    if page is not None:
+        return _act(place, rollout, hands, judged, "withdraw", "rolled-back", page)
     if rollout.state == "ready":
         return _told(place, rollout, judged, "✓", f"{_name(rollout)} is not worse; {_person(rollout)}")
     better = judged.first == "better"
@@ -177,6 +180,15 @@ def _judged(place: Place, rollout: Rollout, hands: Hands, spent: Callable[[str],
         because = f"nothing was decided by {rollout.deadline[:10]}: {_evidence(rollout, judged)}"
         return _act(place, rollout, hands, judged, "withdraw", "withdrawn", because)
     return _told(place, rollout, judged, "✓", f"{_name(rollout)}: {_evidence(rollout, judged)}")
+
+
+def _harm_page(place: Place, rollout: Rollout) -> str | None:
+    """The monitor's page on the candidate's own errors: all that takes back one that was shown to be not worse."""
+    kept = place.store.document(f"watch/{rollout.model}") or {}
+    for alert in kept.get("alerts", ()):
+        if alert.get("kind") == "harm" and alert.get("version") == rollout.version and not alert.get("muted"):
+            return f"{alert['id']}: {alert['text']}"
+    return None
 
 
 def _onward(
