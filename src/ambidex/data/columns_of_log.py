@@ -50,7 +50,7 @@ class LogColumns:
 
     def add(self, file: str, pos: int, payload: bytes) -> int | None:
         """The rows of one frame; how many it has, None if the payload is none of ours."""
-        if payload[:1] == b"\x01":
+        if payload[0] == 1:
             try:
                 count = self._add_request(file, pos, payload)
             except ValueError:
@@ -81,14 +81,15 @@ class LogColumns:
         return table.combine_chunks()
 
     def _add_request(self, file: str, pos: int, payload: bytes) -> int:
-        size = int.from_bytes(payload[2:4], "little")
-        head = payload[REQUEST_HEAD.size : REQUEST_HEAD.size + size]
+        if len(payload) < REQUEST_HEAD.size:
+            raise ValueError("no request frame")
+        _, flags, size, count, width, us, at, first = REQUEST_HEAD.unpack_from(payload)
+        start = REQUEST_HEAD.size + size
+        head = payload[REQUEST_HEAD.size : start]
         bucket = self._requests.get(head)
         if bucket is None and head not in self._requests:
             bucket = self._requests[head] = _Requests.of(self, payload)
         if bucket is not None:
-            _, flags, _, count, width, us, at, first = REQUEST_HEAD.unpack_from(payload)
-            start = REQUEST_HEAD.size + size
             end = start + 8 * count * width
             if bucket.add(file, pos, count, width, flags, us, at, first, payload[start:end], payload[end:]):
                 return int(count)
@@ -170,7 +171,7 @@ class _Requests:
                 rows = [self._row(body)]
             except (msgspec.DecodeError, UnicodeDecodeError):
                 return False
-        if len(rows) != count:
+        if len(rows) != count or len(scores) != 8 * count * width:
             return False
         text = first.decode()
         if count == 1:

@@ -154,8 +154,9 @@ class Log:
                     now[r.file + ENDING] = [r.offset, r.end]
         for path, (sealed, after) in self.frames.items():
             offset, place = _from(now, path, sealed, after)
+            stem = path.stem
             for payload, end in read_payloads(path, offset):
-                count = columns.add(path.stem, place, payload)
+                count = columns.add(stem, place, payload)
                 if count is None:
                     break
                 place, offset = place + count, end

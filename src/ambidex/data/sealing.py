@@ -148,18 +148,18 @@ def _seal_frames(
             continue
         if stat.st_size - offset < least and stat.st_mtime > before_s and written_now(path):
             continue
-        start = row
+        start, stem, add = row, path.stem, columns.add
         for payload, end in read_payloads(path, offset):
-            count = columns.add(path.stem, row, payload)
+            count = add(stem, row, payload)
             if count is None:
                 break
             row, offset = row + count, end
             if columns.rows >= ROWS:
-                ranges.append(Range(path.stem, start, row, offset))
+                ranges.append(Range(stem, start, row, offset))
                 write()
                 start = row
         if row > start:
-            ranges.append(Range(path.stem, start, row, offset))
+            ranges.append(Range(stem, start, row, offset))
     if ranges:
         write()
 
