@@ -23,6 +23,8 @@ from ambidex.edges.code import CodeScorer
 from ambidex.edges.frames import frame_of, frame_of_columns, predict_with
 from ambidex.records import Column, Schema, canonical
 
+__all__ = ["Found", "examine", "kinds", "rows_of_frame", "scorer_of"]
+
 ROWS = 240
 LABELS = ["a", "B", "ä", "", " ", "nan", "None", '"', "\\", "0", "1", "1.0", "true", "x" * 40, "日本", "other"]
 NUMBERS = ("normal", "price", "count", "epoch", "id", "tiny", "zero", "heavy", "constant")
