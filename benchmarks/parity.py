@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from parity import examine, kinds
+from parity_tables import examine, kinds
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from ambidex.edges.compile import plan_of
 from ambidex.edges.tree_text import Forest, Tree, text_of
 from ambidex.errors import MissingExtra, Refused
 from ambidex.records import canonical
-from parity import examine, kinds, rows_of_frame, scorer_of
+from parity_tables import examine, kinds, rows_of_frame, scorer_of
 
 pytest.importorskip("sklearn")
 pytest.importorskip("lightgbm")
