@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import ambidex as amb
+from ambidex.errors import AmbidexError
 from support import ROOT
 from terminal import Terminal, ask, served
 
@@ -31,11 +32,11 @@ def blocks() -> list[tuple[list[int], str]]:
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """churn@1 live, no token."""
     rng = np.random.default_rng(5)
-    x, plan = rng.normal(size=1500), rng.choice(["basic", "plus"], 1500)
-    y = np.where(x + (plan == "plus") + rng.normal(size=1500) > 0.5, "Yes", "No")
+    x, plan = rng.normal(size=600), rng.choice(["basic", "plus"], 600)
+    y = np.where(x + (plan == "plus") + rng.normal(size=600) > 0.5, "Yes", "No")
     folder = tmp_path_factory.mktemp("http") / "w"
     amb.init(folder)
-    lines = [f"c{i},{x[i]:.3f},{plan[i]},{y[i]}" for i in range(1500)]
+    lines = [f"c{i},{x[i]:.3f},{plan[i]},{y[i]}" for i in range(600)]
     (folder / "data" / "churn.csv").write_text("\n".join(["customer,visits,plan,churned", *lines]) + "\n")
     answer = amb.drivers(folder / "data", target="churned", positive="Yes", at=folder)
     amb.package(answer, name="churn", at=folder)
@@ -80,13 +81,13 @@ def test_the_commands_of_the_page(workspace: Path) -> None:
         example = openapi_example(base)
         assert ask(f"{base}/predict/churn", example)["predictions"][0] in ("Yes", "No")
     secrets = {
-        "TOKEN": terminal.json("token", "new", "shop", "--role", "caller", "--model", "churn")["data"]["token"],
-        "VIEWER": terminal.json("token", "new", "--role", "viewer")["data"]["token"],
+        "TOKEN": amb.token("new", "shop", role="caller", model="churn", at=workspace).data["token"],
+        "VIEWER": amb.token("new", role="viewer", at=workspace).data["token"],
     }
     with served(terminal, "churn") as base:
         for expected, block in closed:
             assert expected and run(workspace, base, block, **secrets) == expected, block
-        terminal.run("token", "revoke", "shop")
+        amb.token("revoke", "shop", at=workspace)
         seen = []
         for _ in range(50):
             seen = run(workspace, base, closed[0][1], **secrets)
@@ -113,6 +114,8 @@ def test_a_public_address(workspace: Path, tmp_path: Path) -> None:
     assert said["code"] == "env.public-bind" and "127.0.0.1" in said["do"] and "token" in said["do"]
     assert said["where"] and said["found"]
     assert sorted(p for p in fresh.rglob("*") if p.is_file()) == before
-    expired = terminal.json("token", "new", "gone", "--role", "caller", "--expires", "1s")["data"]["id"]
-    terminal.run("token", "revoke", expired)
-    terminal.json("serve", "--host", "0.0.0.0", "--port", "0", exit=5)
+    amb.token("new", "gone", role="caller", at=fresh)
+    amb.token("revoke", "gone", at=fresh)
+    with pytest.raises(AmbidexError) as caught:
+        amb.serve(host="0.0.0.0", port=0, at=fresh)
+    assert caught.value.code == "env.public-bind", "a token that nobody can use opens nothing"

@@ -155,7 +155,7 @@ def test_schemathesis_finds_no_unexpected_status(server: Server, tmp_path: Path)
         "response_schema_conformance", "negative_data_rejection", "missing_required_header", "unsupported_method",
     ]  # fmt: skip
     asked = [
-        str(program), "run", f"http://127.0.0.1:{server.port}/openapi.json", "--max-examples", "8", "--seed", "1",
+        str(program), "run", f"http://127.0.0.1:{server.port}/openapi.json", "--max-examples", "4", "--seed", "1",
         "--checks", ",".join(checks), "--no-color", "--phases", "examples,coverage,fuzzing",
     ]  # fmt: skip
     done = subprocess.run(asked, capture_output=True, text=True, timeout=150, cwd=tmp_path)
