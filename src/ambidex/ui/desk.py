@@ -8,6 +8,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from ambidex.errors import AmbidexError
@@ -53,6 +54,11 @@ class Desk:
                 except AmbidexError as error:
                     self._trouble = error
             return self._house
+
+    def warm(self) -> None:
+        """Read the day's minutes before the first reader comes; from then on only what is new."""
+        with suppress(AmbidexError, OSError):
+            self._run.look(self._house.clock().timestamp())
 
     @property
     def trouble(self) -> AmbidexError | None:

@@ -59,6 +59,7 @@ def run(
     desk = Desk(open_house, verbs)
     names = frozenset(getattr(open_house().settings.serving, "hosts", ()) or ())
     family, public = _where(host, port)
+    desk.warm()
     guard = Guard(lambda: desk.house().store, public, own_names(host) | names, port)
     if public and not any(t.revoked is None for t in guard.tokens()):
         raise EnvironmentProblem(
