@@ -336,7 +336,7 @@ def scenario(name: str, seeds: int, before: World, after: World, **options: Any)
         for detector in DETECTORS:
             after_ = [t for t in heard.rang.get(detector, ()) if t >= change]
             first[detector].append(after_[0] - change if after_ else 10**6)
-        early = {d: sum(t < change for t in at) for d, at in heard.rang.items() if change < looks}
+        early = {d: sum(t < change for t in at) for d, at in heard.rang.items() if 0 < change < looks}
         for detector, k in early.items():
             rang[f"early {detector}"] = rang.get(f"early {detector}", 0) + k
     return Row(name, looks * seeds, rang, first, seeds * (looks - change if change else looks))
@@ -395,7 +395,7 @@ def main() -> None:
 
 def line(row: Row) -> str:
     """One row of the table: rings where nothing (more) changed, then looks to the first ring by detector."""
-    change = any(d.startswith("early ") for d in row.rang) or row.judged < row.looks
+    change = row.judged < row.looks
     early = {d[6:]: k for d, k in row.rang.items() if d.startswith("early ") and k}
     rang = {d: k for d, k in row.rang.items() if not d.startswith("early ") and k}
     quiet = ", ".join(f"{d} {k}" for d, k in sorted((early if change else rang).items())) or "0"

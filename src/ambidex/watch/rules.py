@@ -32,7 +32,7 @@ class Broken:
 
     Attributes:
         column: Of which column.
-        rule: ``missing``, ``unseen``, ``not-a-number``, ``stuck``, ``range`` or ``whole``.
+        rule: ``schema``, ``missing``, ``unseen``, ``not-a-number``, ``stuck``, ``range`` or ``whole``.
         count: Rows that break it.
         text: Column, count and limit in words.
     """
@@ -102,6 +102,8 @@ def _cases(column: Column, entry: Mapping[str, Any], look: ColumnLook) -> Iterat
     missing = int(look.counts[-1]) - look.not_numbers
     was = int(entry["counts"][-1]) / max(1, sum(entry["counts"]))
     old, new = percents(was, missing / max(1, rows))
+    if look.absent:
+        yield _Case(name, "schema", look.absent, rows, f"not in {look.absent:,} of {rows:,} rows", limits["missing"])
     text = f"missing {old} → {new}, limit {_percent(limits['missing'])}"
     yield _Case(name, "missing", missing, rows, text, limits["missing"])
     if entry["kind"] == "category":

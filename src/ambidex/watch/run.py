@@ -289,7 +289,7 @@ def _judge(
 def watched_schema(place: Watched, model: str, schema: Schema) -> Schema:
     """The inputs whose values the log keeps: those that are hashed or dropped there cannot be judged."""
     declared = place.settings.models.get(model)
-    hidden = {*getattr(declared, "hash", ()), *getattr(declared, "drop", ())}
+    hidden = {*declared.log.hash, *declared.log.drop} if declared is not None else set()
     if not hidden:
         return schema
     return replace(schema, columns=tuple(c for c in schema.columns if c.name not in hidden))
