@@ -16,7 +16,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ambidex.bundle.code import parts_of
 from ambidex.errors import DataError, Refused
@@ -66,6 +66,7 @@ def refit(
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(data)
         (folder / "state").mkdir(exist_ok=True)
+        before = _state_of(folder)
         rows = _write(table, folder)
         ask = {"folder": made, "package": model["package"], "rows": rows.name, "memory": memory}
         command = [sys.executable, "-I", "-m", "ambidex.bundle.refit"]
@@ -85,7 +86,13 @@ def refit(
                 where=f"{model['package']}/train.py",
                 do="mend train.py, or package the model anew",
             )
-        state = {path: (folder / path).read_bytes() for path in model["files"] if path.startswith("state/")}
+        after = _state_of(folder)
+        written = [path for path, when in after.items() if before.get(path) != when]
+        # A document that names its files anew leaves behind those of before.
+        kept = written if "state/state.json" in written else list(after)
+        state = {path: (folder / path).read_bytes() for path in kept}
+    formats = {path.removeprefix("state/"): _format(path, model) for path in state}
+    model["state"], model["marks"] = formats, sorted({f for f in formats.values() if f == "pickle"})
     code = {path: data for path, data in files.items() if path.startswith("code/")}
     fresh = {**code, **state}
     model["files"] = {path: digest(data) for path, data in sorted(fresh.items())}
@@ -93,14 +100,30 @@ def refit(
     return {**others, **fresh, "model.json": canonical(model)}
 
 
+def _state_of(folder: Path) -> dict[str, int]:
+    """When each file of state was written, by its name in the bundle."""
+    found = sorted((folder / "state").rglob("*"))
+    return {str(p.relative_to(folder)): p.stat().st_mtime_ns for p in found if p.is_file()}
+
+
+def _format(path: str, model: Mapping[str, Any]) -> str:
+    """How a file of state is read; a new one is JSON, or a pickle in it."""
+    known = dict(model.get("state", {})).get(path.removeprefix("state/"))
+    return str(known or ("pickle" if path.endswith(".pickle.json") else "json"))
+
+
 def _write(table: Table, folder: Path) -> Path:
     import pyarrow as pa
     import pyarrow.types as pt
     from pyarrow import csv, parquet
 
+    from ambidex.data.csvfile import separator_of
+
     arrow = table.arrow if isinstance(table.arrow, pa.Table) else pa.table(table.select(table.columns).arrow)
     if all(pt.is_string(t) or pt.is_large_string(t) for t in arrow.schema.types):
-        csv.write_csv(arrow, folder / "rows.csv")
+        first = Path(table.files[0]) if table.files else None
+        found = separator_of(first) if first is not None and first.is_file() else ","
+        csv.write_csv(arrow, folder / "rows.csv", csv.WriteOptions(delimiter=found))  # as cells that read it expect
         return folder / "rows.csv"
     parquet.write_table(arrow, folder / "rows.parquet")
     return folder / "rows.parquet"

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ambidex.delivery.notebook.names import without_ours
 from ambidex.errors import DataError, NotFound
 
 __all__ = ["Cell", "Notebook", "read_notebook"]
@@ -101,6 +102,7 @@ def read_notebook(path: Path) -> Notebook:
                 "data.notebook", f"cell {cell.index} is no Python: {getattr(error, 'msg', error)}",
                 where=f"{path.name}, cell {cell.index}, line {line}", do="mend the cell and run it again",
             ) from error  # fmt: skip
+    without_ours(book.trees.values())
     return book
 
 

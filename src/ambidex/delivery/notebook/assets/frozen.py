@@ -130,11 +130,11 @@ class Frozen:
         rest = {k: v for k, v in options.items() if k != "columns"}
         if isinstance(data, pd.Series):
             levels = next(iter(kept["levels"].values()))
-            coded = pd.Series(pd.Categorical(data, categories=levels), index=data.index, name=data.name)
+            coded = pd.Series(_coded(data, levels), index=data.index, name=data.name)
             return pd.get_dummies(coded, **rest).reindex(columns=kept["columns"], fill_value=0)
         frame = data.copy()
         for column, levels in kept["levels"].items():
-            frame[column] = pd.Categorical(frame[column], categories=levels)
+            frame[column] = _coded(frame[column], levels)
         made = pd.get_dummies(frame, columns=list(kept["levels"]), **rest)
         return made.reindex(columns=kept["columns"], fill_value=0)
 
@@ -145,7 +145,7 @@ class Frozen:
             self.seen[site] = "codes"
             self.kept[key] = list(x.cat.categories)
             return x.cat.codes
-        levels = pd.Categorical(x.astype(object), categories=self.kept[key])
+        levels = _coded(x.astype(object), self.kept[key])
         return pd.Series(levels.codes, index=x.index, name=x.name)
 
     def factorize(self, site: str, x: Any, *at: Any) -> Any:
@@ -157,7 +157,7 @@ class Frozen:
             self.kept[key] = list(levels)
             return codes, levels
         levels = self.kept[key]
-        return pd.Categorical(pd.Series(x).astype(object), categories=levels).codes.astype("int64"), levels
+        return _coded(pd.Series(x).astype(object), levels).codes.astype("int64"), levels
 
     def fitted(self, site: str, thing: Any, x: Any, *rest: Any, at: Any = (), **options: Any) -> Any:
         """``fit_transform`` once, on the training rows; ``transform`` from then on."""
@@ -172,6 +172,11 @@ class Frozen:
 
 def _columns(value: Any) -> Any:
     return list(value.columns) if hasattr(value, "columns") else None
+
+
+def _coded(values: Any, levels: Any) -> Any:
+    """A categorical of these levels; another value is missing (pandas will raise on it)."""
+    return pd.Categorical(values.where(values.isin(levels)), categories=levels)
 
 
 def _key(site: str, at: Any) -> str:
