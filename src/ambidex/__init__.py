@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from ambidex.journeys import (
+        bench,
         campaign,
         career,
         demo,
@@ -82,6 +83,7 @@ __all__ = [
     "Result",
     "UsageError",
     "Verdict",
+    "bench",
     "campaign",
     "career",
     "customers_at",

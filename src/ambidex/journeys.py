@@ -587,6 +587,30 @@ def ui(*, host: str = "127.0.0.1", port: int = 8377, ready: Any = None, grafana:
     return Result(verb="ui", data={"address": address, "host": host, "port": port}, lines=(("✓", "stopped"),))
 
 
+def bench(
+    name: str, *, target: float | None = None, seconds: float = 3.0, rows: int = 1000, at: At = None
+) -> Result:
+    """How many predictions a second a version gives on this machine, and how many cores a target needs.
+
+    A private server on a loopback port is asked by a load generator; nothing enters the prediction log.
+
+    Args:
+        name: `NAME`, `NAME@7`; the live version by default.
+        target: Predictions a second that are wanted.
+        seconds: Of each measurement.
+        rows: Rows of a request of many.
+    """
+    from ambidex.bench import bench as run
+
+    for word, value, most in (("target", target, 1e9), ("seconds", seconds, 600), ("rows", rows, 10_000)):
+        if value is not None and not 0 < value <= most:
+            raise UsageError(
+                "usage.value", f"{word} {value!r} is not between 0 and {most:,.0f}", where=f"argument {word}",
+                do=f"ambidex bench {name}",
+            )  # fmt: skip
+    return run(open_workspace(at), name, target=target, seconds=seconds, batch=int(rows))
+
+
 def score(name: str, table: Any, *, out: str | Path, at: At = None) -> Result:
     """Score a table; its rows enter the prediction log."""
     from ambidex.data.privacy import privacy_of

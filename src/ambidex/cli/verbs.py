@@ -485,6 +485,21 @@ VERBS: dict[str, Verb] = {
             ["Without a name every live model is served. Ctrl-C stops it."],
         ),
         Verb(
+            "bench",
+            "Deliver",
+            "predictions a second on this machine, latency, ceiling, cores for a target",
+            [
+                _argument("name"),
+                _option("--target", "N", "Predictions a second that are wanted.", type=float),
+                _option("--seconds", "S", "Of each measurement.", type=float, default=3.0, show_default=True),
+                _option(
+                    "--rows", "N", "Rows of a request of many.", type=Whole(1, 10_000), default=1000, show_default=True
+                ),
+            ],
+            ["ambidex bench churn --target 10000"],
+            ["A private server is measured; nothing enters the prediction log."],
+        ),
+        Verb(
             "score",
             "Deliver",
             "predictions for every row of a table",
