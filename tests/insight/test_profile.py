@@ -11,10 +11,13 @@ import pyarrow as pa
 import pytest
 
 import ambidex as amb
+from ambidex.cli import render
 from ambidex.data import lazy
 from ambidex.data.read import read
 from ambidex.errors import NotFound
+from ambidex.insight.drivers import drivers
 from ambidex.insight.profile import profile
+from ambidex.insight.segments import segments
 from ambidex.report.answer import Answer
 from support import shared
 
@@ -242,7 +245,8 @@ def test_a_table_that_is_not_loaded_is_counted_whole(path: str, monkeypatch: pyt
     monkeypatch.setattr(lazy, "LARGE_MIB", 0)
     table = read(source)
     assert table.is_large
-    there = profile(table).to_dict()
+    whole = profile(table)
+    there = whole.to_dict()
     assert (there["rows"], there["duplicates"]) == (here["rows"], here["duplicates"])
     for one, other in zip(there["columns"], here["columns"], strict=True):
         assert (one["name"], one["type"], one["missing"]) == (other["name"], other["type"], other["missing"])
@@ -251,7 +255,7 @@ def test_a_table_that_is_not_loaded_is_counted_whole(path: str, monkeypatch: pyt
     counted = ("negative", "zero-unlikely", "time-outliers", "last-period", "time-gaps", "duplicate-rows", "empty")
     mine, theirs = ({c["text"] for c in d["cautions"] if c["code"] in counted} for d in (there, here))
     assert mine == theirs
-    assert "Too large to load" in profile(table).method
+    assert "Too large to load" in whole.method
 
 
 def test_roles() -> None:
@@ -266,3 +270,31 @@ def test_roles() -> None:
         "customer_id": "id", "churned": "target-like", "plan": "category", "price": "money", "age": "feature",
         "k": "constant", "day": "time",
     }  # fmt: skip
+
+
+def test_numbers_that_are_codes_have_one_rule() -> None:
+    """What the profile calls a category is what drivers leaves out and no axis of segments."""
+    rng = np.random.default_rng(0)
+    n = 400
+    rows = {"zipcode": rng.integers(10_000, 10_060, n), "age": rng.integers(18, 80, n), "visits": rng.normal(size=n)}
+    y = rng.random(n) < 1 / (1 + np.exp(-(rows["age"] - 50) / 10))
+    table = pa.table({**rows, "y": np.where(y, "yes", "no")})
+    (code,) = [c for c in profile(read(table)).to_dict()["columns"] if c["name"] == "zipcode"]
+    assert (code["type"], code["role"]) == ("integer", "category")
+    assert [c["name"] for c in drivers(table, target="y").extra["left_out"] if c["code"] == "id"] == ["zipcode"]
+    said = segments(table.drop_columns(["y"]), approach="tiers")
+    assert all("zipcode" not in s["rule"] for s in said.extra["segments"])
+    assert any("zipcode" in c.text and "places or things" in c.text for c in said.cautions)
+
+
+def test_a_very_wide_table_is_told_shortly() -> None:
+    holes = np.random.default_rng(0).integers(0, 30, 600)
+    columns = {f"c{i}": [None if j == h else float(j * i % 7) for j in range(30)] for i, h in enumerate(holes)}
+    answer = profile(read(pa.table(columns)))
+    missing = [c.text for c in answer.cautions if c.code == "missing"]
+    assert len(missing) == 10 and all(" and " in t and "more have no value" in t and len(t) < 200 for t in missing)
+    assert len(answer.to_dict()["columns"]) == 600
+    shown = render.text(render.answer_blocks(answer.to_dict(), ())).splitlines()
+    assert len(shown) < 120 and max(map(len, shown)) < 600
+    one = profile(read(pa.table({"a": [1.5, None, 3.5], "b": [1.0, 2.5, 3.0]})))
+    assert any(f.title == "1 cell holds no value, all in `a`" for f in one.findings)

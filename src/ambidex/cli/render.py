@@ -31,6 +31,8 @@ __all__ = [
 
 KEY_ESTIMATES = 8
 COLUMNS = 40
+CAUTIONS = 25
+"""What a terminal shows of what to look out for; failed checks come first."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def answer_blocks(
         blocks.append(Line(recommendation["text"], lead=" "))
     if quiet:
         return blocks
-    blocks += _attention(data)
+    blocks += _attention(data, verbose)
     blocks += _findings(data, verbose)
     if data.get("columns"):
         blocks += [Line(), *_column_table(data["columns"], verbose)]
@@ -119,7 +121,7 @@ def answer_blocks(
     return blocks + _next(next)
 
 
-def _attention(data: Mapping[str, Any]) -> list[Block]:
+def _attention(data: Mapping[str, Any], verbose: bool) -> list[Block]:
     lines: list[Block] = [
         Line(c.get("text") or f"check {c['name']} failed", "▲", lead=c["name"])
         for c in data.get("checks") or []
@@ -132,6 +134,9 @@ def _attention(data: Mapping[str, Any]) -> list[Block]:
         for c in data.get("cautions") or []
         if c["code"] not in named and c["text"] not in texts
     ]
+    more = 0 if verbose else max(0, len(lines) - CAUTIONS)
+    if more:
+        lines = [*lines[:CAUTIONS], Line(f"{more:,} more to look out for: --verbose or --json", tone="dim")]
     return [Line(), *lines] if lines else []
 
 

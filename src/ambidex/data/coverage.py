@@ -170,7 +170,7 @@ def standstill(table: Table, facts: Sequence[ColumnFacts]) -> list[Problem]:
     """Columns of numbers that hold one value over many rows on end, in the order of the file."""
     found: dict[tuple[int, int], list[str]] = {}
     for f in facts:
-        if f.type not in ("number", "integer") or f.role in ("id", "constant") or f.unique <= 20:
+        if f.type not in ("number", "integer") or f.role in ("id", "constant", "category") or f.unique <= 20:
             continue
         values = table.number(f.name)
         turns = np.flatnonzero(np.append(True, values[1:] != values[:-1]))  # NaN differs from itself

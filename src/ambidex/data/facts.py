@@ -43,6 +43,13 @@ NOT_MONEY = re.compile(
 )
 
 
+CODE_NAME = re.compile(
+    r"(?:^|[_\-. ])(?:zip|zip_?code|post_?code|postal_?code|plz|area_?code|id)$|(?-i:[a-z](?:ID|Id|Zip|Code)$)", re.I
+)
+CODES = 20
+"""Different values from which whole numbers under such a name are labels of places or things, not amounts."""
+
+
 OUTCOME_NAME = re.compile(
     r"(?:^|[_. ])(?:churn(?:ed)?|default(?:ed)?|convert(?:ed)?|conversion|survived|fraud|response|responded|target"
     r"|label|outcome|class|y|cancell?ed|purchased?|bought|left|clicked|attrition|exited)(?:$|[_. ])"
@@ -56,7 +63,8 @@ class ColumnFacts:
     Attributes:
         name: Column name.
         type: ``number``, ``integer``, ``category``, ``text``, ``time``, ``boolean`` or ``empty``.
-        role: ``id``, ``feature`` (a quantity), ``constant``, ``time``, ``money``, ``category``, ``text``,
+        role: ``id``, ``feature`` (a quantity), ``constant``, ``time``, ``money``, ``category`` (labels, and whole
+            numbers that are codes, such as zip codes), ``text``,
             ``target-like`` (yes and no under the name of an outcome); ``target`` and ``suspect`` (known only after the
             fact?) are set by the question.
         missing: Cells without a value: empty, blank, and in a number or time column the words that
@@ -77,6 +85,11 @@ class ColumnFacts:
     levels: dict[str, int]
     numeric_share: float
     not_numbers: dict[str, int]
+
+    @property
+    def is_code(self) -> bool:
+        """True for whole numbers that name places or things, such as zip codes: labels, not amounts."""
+        return self.type == "integer" and self.role == "category"
 
     def to_dict(self) -> dict[str, Any]:
         """The object of ``columns`` in the JSON contract."""
@@ -242,6 +255,8 @@ def _number_role(table: Table, name: str, values: Any, missing: int) -> Role:
         return "constant"
     if (values == np.trunc(values)).all() and _is_number_id(table, name, missing, unique):
         return "id"
+    if unique >= CODES and (values == np.trunc(values)).all() and code_name(name):
+        return "category"
     snake = _snake(name)
     if unique == 2 and OUTCOME_NAME.search(snake):
         return "target-like"
@@ -289,6 +304,15 @@ def named_as_key(name: str) -> bool:
 def names_somebody(name: str) -> bool:
     """True for keys of people and the like, however often each comes back: ``customer_id``, ``UserID``."""
     return bool(SOMEBODY.match(name.lower()))
+
+
+def code_name(name: str) -> bool:
+    """True for names of codes: zip codes, post codes, ids of places.
+
+    >>> [n for n in ("zipcode", "PULocationID", "post_code", "price", "paid", "valid") if code_name(n)]
+    ['zipcode', 'PULocationID', 'post_code']
+    """
+    return bool(CODE_NAME.search(name))
 
 
 def _snake(name: str) -> str:

@@ -150,7 +150,7 @@ def _near(whole: Floats, made: Floats) -> bool:
 
 
 def _numeric(facts: Sequence[ColumnFacts]) -> list[ColumnFacts]:
-    return [f for f in facts if f.type in ("number", "integer") and f.role not in ("id", "constant")]
+    return [f for f in facts if f.type in ("number", "integer") and f.role not in ("id", "constant") and not f.is_code]
 
 
 def _levels(facts: Sequence[ColumnFacts], name: str) -> int:

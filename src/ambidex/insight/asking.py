@@ -108,6 +108,7 @@ def ask(
     for name, values in list(screened.suspects.items()):
         back[name] = fitness({**screened.columns, name: values}, response, schema=schema, seed=seed, order=order)
         e, figure = back[name].estimate, fit.estimate
+        named = figure.name[:1].upper() + figure.name[1:]
         if response.kind == "number" and e.value >= EXACT_R2:
             what = f"{name}: together with other columns it gives {schema.target} exactly"
             screened.relabel(name, "leak", what)
@@ -118,7 +119,7 @@ def ask(
             (
                 "after-the-fact",
                 f"{name} is left out: {screened.seen[name]}, so it may be known only after {schema.target} is. "
-                f"{figure.name} without it {figure.value:.3f}, with it {e.value:.3f}. --keep {name} puts it back",
+                f"{named} without it {figure.value:.3f}, with it {e.value:.3f}. --keep {name} puts it back",
             )
         )
     price = challenge(screened.columns, response, fit, seed=seed)

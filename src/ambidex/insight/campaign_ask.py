@@ -160,9 +160,9 @@ def make_ask(
 
 
 def names_rows(source: Table, name: str) -> bool:
-    """Whether a column names the rows, is a time, or is free text: nothing to compare people by."""
+    """Whether a column names the rows or places, is a time, or is free text: nothing to compare people by."""
     facts = source.facts(name)
-    return facts.role in ("id", "time", "constant", "text")
+    return facts.role in ("id", "time", "constant", "text") or facts.is_code
 
 
 def _several(given: Any) -> Sequence[Any]:

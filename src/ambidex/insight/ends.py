@@ -79,12 +79,13 @@ def read_ends(table: Table, target: str, positive: str | None, duration: str) ->
     silent = still[0] if len(still) == 1 else max(still or rest, key=lambda v: (counts[v], v))
     others = tuple(sorted(v for v in rest if v != silent))
     if others:
-        named = words.listing([f"{v} ({counts[v]:,} rows)" for v in others])
+        named = words.listing([f"{v} ({words.plural(counts[v], 'row')})" for v in others])
         how = "" if still else f"; {silent!r} was taken as not ended yet, being the most frequent"
         cautions.append(
             (
                 "competing-ends",
-                f"{target}: besides {made.positive} ({counts[made.positive]:,} rows) there {_is(others)} {named}{how}. "
+                f"{target}: besides {made.positive} ({words.plural(counts[made.positive], 'row')}) there "
+                f"{_is(others)} {named}{how}. "
                 f"Shares count them as ends of their own (Aalen-Johansen); hazard ratios, and points with the other "
                 f"columns held equal, are about {made.positive} among those who have not ended otherwise",
             )
@@ -100,8 +101,8 @@ def read_ends(table: Table, target: str, positive: str | None, duration: str) ->
         label = made.positive if (codes[known] == 1).any() else "not ended"
         raise DataError(
             "data.target-constant",
-            f"{target} has one class where {duration} is known, {int(known.sum()):,} rows say {label!r}, so nothing "
-            "can go with it",
+            f"{target} has one class where {duration} is known, {words.plural(int(known.sum()), 'row')} "
+            f"with {label!r}, so nothing can go with it",
             where=f"{table.name}, column {target}",
             do="bring rows with the other outcome, or name another --target",
         )

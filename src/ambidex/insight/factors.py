@@ -300,7 +300,7 @@ def _said(
         gone = ~fit.kept[design.slices[term.name]]
         aliased += [f"{term.name} {label}" for label, g in zip(term.labels, gone, strict=True) if g]
     if aliased:
-        shown = _and(aliased[:6]) + (f" and {len(aliased) - 6} more" if len(aliased) > 6 else "")
+        shown = _and([*aliased[:6], *([f"{len(aliased) - 6} more"] if len(aliased) > 6 else [])])
         notes.append(("aliased", f"{shown}: the same rows as a value of a column before; counted there"))
     if fit.ridge:
         pure = [name for term in design.terms for name in _pure(term, by_name[term.name].values, y)]

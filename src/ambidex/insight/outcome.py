@@ -79,7 +79,7 @@ def read_outcome(table: Table, target: str, positive: str | None = None) -> Outc
     if not counts:
         raise DataError(
             "data.target-missing",
-            f"{target} is missing in all {table.rows:,} rows",
+            f"{target} is missing in all {words.plural(table.rows, 'row')}",
             where=f"{table.name}, column {target}",
         )
     numeric = facts.type in ("number", "integer")
@@ -116,7 +116,7 @@ def read_outcome(table: Table, target: str, positive: str | None = None) -> Outc
     if positive is None and len(counts) > 2 and facts.type == "text":
         raise DataError(
             "data.target-text",
-            f"{target} is free text: {len(counts):,} different texts in {counts.total():,} rows",
+            f"{target} is free text: {len(counts):,} different texts in {words.plural(counts.total(), 'row')}",
             where=f"{table.name}, column {target}",
             found=f"such as {_short(next(iter(counts)))!r}",
             do="name a column of yes/no or of numbers with --target",
@@ -138,7 +138,8 @@ def read_outcome(table: Table, target: str, positive: str | None = None) -> Outc
         cautions.append(
             (
                 "positive-label",
-                f"{target}: {chosen!r} ({counts[chosen]:,} rows) against the other {len(rest)} labels together",
+                f"{target}: {chosen!r} ({words.plural(counts[chosen], 'row')}) against the "
+                f"other {len(rest)} labels together",
             )
         )
     return Outcome(target, "binary", y, chosen, negative, (*cautions, *_missing(table, target, y)))
@@ -154,7 +155,8 @@ def _yes(target: str, counts: Counter[str], cautions: list[tuple[str, str]]) -> 
     cautions.append(
         (
             "positive-label",
-            f"{target} says {rare!r} and {other!r}; the rarer, {rare!r} ({counts[rare]:,} rows), was taken as yes. "
+            f"{target} says {rare!r} and {other!r}; the rarer, {rare!r} ({words.plural(counts[rare], 'row')}), was "
+            f"taken as yes. "
             f"--positive {_shell(other)} turns it round",
         )
     )

@@ -28,6 +28,8 @@ FIRST = 3
 BY_THE_WAY = ("id", "two-spellings-of-yes")
 SHOWN = 12
 CAUTIONS = 200
+TOGETHER, NAMED = 10, 8
+"""Groups of columns empty in the same rows that are told, and columns of each that are named."""
 LACKING = 0.05  # a column without a value in so many rows is a thing to look at, not only a bar in the picture
 PERIODS = 26
 USUAL = 0.1  # few columns of few values repeat by nature: above this share that rows repeat says nothing
@@ -282,9 +284,11 @@ def _found(table: Table, facts: list[ColumnFacts], repeats: int) -> list[Caution
         if f.role == "constant" and f.type != "empty" and table.rows > 1:
             out.append(Caution("constant", f"`{f.name}` has one value in all {plural(table.rows, 'row')}."))
     together = missing_together(table, facts) if not table.is_large else []
-    for names, rows in together:
+    largest = sorted(together, key=lambda t: -len(t[0]) * t[1])[:TOGETHER]
+    for names, rows in [t for t in together if t in largest]:
         part = f"{count(rows)} of {plural(table.rows, 'row')} ({share(rows / table.rows)})"
-        out.append(Caution("missing", f"{listing([f'`{n}`' for n in names])} have no value in the same {part}."))
+        shown = [f"`{n}`" for n in names[:NAMED]] + ([f"{len(names) - NAMED} more"] if len(names) > NAMED else [])
+        out.append(Caution("missing", f"{listing(shown)} have no value in the same {part}."))
     said = {n for names, _ in together for n in names}
     flags = {f.name: {level.lower() for level in f.levels} for f in facts if f.unique == 2 and f.levels}
     yes_no = [n for n, levels in flags.items() if levels in ({"yes", "no"}, {"y", "n"}, {"true", "false"})]
@@ -420,7 +424,7 @@ def _missing(table: Table, facts: list[ColumnFacts]) -> Finding:
         return Finding("No cell is empty", "", "strong", "No rows are lost to missing values.", sure)
     worst = lacking[0]
     where = f"all in `{worst.name}`" if len(lacking) == 1 else f"most in `{worst.name}` ({count(worst.missing)})"
-    title = f"{plural(total, 'cell')} hold no value, {where}"
+    title = f"{plural(total, 'cell holds', 'cells hold')} no value, {where}"
     figure = Figure(
         form="bars",
         title="Cells without a value, per column",

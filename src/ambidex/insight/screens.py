@@ -17,7 +17,7 @@ from ambidex.insight.response import Response
 from ambidex.report import words
 from ambidex.stats.discrimination import midranks
 
-__all__ = ["Screened", "code_name", "leak", "screen"]
+__all__ = ["Screened", "leak", "screen"]
 
 Values = npt.NDArray[Any]
 
@@ -31,12 +31,6 @@ SUSPECT_R2 = 0.80
 LEAK_CONCORDANCE = 0.97
 SUSPECT_TIME = 0.80
 """Rank correlation with the time itself from which a column is taken to be counted up to the end."""
-
-CODE_NAME = re.compile(
-    r"(?:^|[_\-. ])(?:zip|zip_?code|post_?code|postal_?code|plz|area_?code|id)$|(?-i:[a-z](?:ID|Id|Zip|Code)$)", re.I
-)
-CODES = 20
-"""Different values from which whole numbers under such a name are labels of places or things, not amounts."""
 
 UNIT_NAME = re.compile(
     r"^(?:customer|client|user|member|account|patient|person|subject|household|family|visitor|device|employee|student"
@@ -148,7 +142,7 @@ def screen(
                     name, "text", f"{name}: {facts.unique:,} different texts; --keep {name} takes the 30 most frequent"
                 )
                 continue
-            if facts.type == "integer" and facts.unique >= CODES and code_name(name):
+            if facts.is_code:
                 text = f"{name}: {facts.unique:,} whole numbers that name places or things, not amounts"
                 out.leave(name, "id", text)
                 out.cautions.append(
@@ -194,15 +188,6 @@ def _one_each(values: npt.NDArray[np.float64], code: npt.NDArray[np.intp]) -> bo
     np.maximum.at(high, code, values)
     np.minimum.at(low, code, values)
     return bool((high == low).all())
-
-
-def code_name(name: str) -> bool:
-    """True for names of codes: zip codes, post codes, ids of places.
-
-    >>> [n for n in ("zipcode", "PULocationID", "post_code", "price", "paid", "valid") if code_name(n)]
-    ['zipcode', 'PULocationID', 'post_code']
-    """
-    return bool(CODE_NAME.search(name))
 
 
 def leak(values: Values, response: Response, *, score: float) -> tuple[str, float, str]:

@@ -163,6 +163,8 @@ def _input(table: Table, name: str) -> tuple[str, npt.NDArray[Any] | None]:
         return "mostly missing", None
     if facts.role in ("id", "constant", "time", "text"):
         return {"text": "free text"}.get(facts.role, facts.role), None
+    if facts.is_code:
+        return "numbers that name places or things", None
     if facts.type in ("number", "integer"):
         values = table.number(name)
         if len(np.unique(values[np.isfinite(values)])) > 2:
