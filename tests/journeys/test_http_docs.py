@@ -32,13 +32,13 @@ def blocks() -> list[tuple[list[int], str]]:
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """churn@1 live, no token."""
     rng = np.random.default_rng(5)
-    x, plan = rng.normal(size=600), rng.choice(["basic", "plus"], 600)
-    y = np.where(x + (plan == "plus") + rng.normal(size=600) > 0.5, "Yes", "No")
+    x, plan = rng.normal(size=800), rng.choice(["basic", "plus"], 800)
+    y = np.where(1.3 * x + (plan == "plus") + rng.normal(size=800) > 0.5, "Yes", "No")
     folder = tmp_path_factory.mktemp("http") / "w"
     amb.init(folder)
-    lines = [f"c{i},{x[i]:.3f},{plan[i]},{y[i]}" for i in range(600)]
+    lines = [f"c{i},{x[i]:.3f},{plan[i]},{y[i]}" for i in range(800)]
     (folder / "data" / "churn.csv").write_text("\n".join(["customer,visits,plan,churned", *lines]) + "\n")
-    answer = amb.drivers(folder / "data", target="churned", positive="Yes", at=folder)
+    answer = amb.drivers(folder / "data", target="churned", positive="Yes", keep=["visits"], at=folder)
     amb.package(answer, name="churn", at=folder)
     amb.promote("churn@1", to="live", at=folder)
     row = {"visits": 0.25, "plan": "plus"}
