@@ -6,17 +6,22 @@ from the future counts on arrival, a part of a file that cannot be read is left 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ambidex.data.log import Cursor, open_log
+from ambidex.data.log import Cursor, find_rows, log_view, open_log
+from ambidex.records import Schema
+from ambidex.watch.counted import PREDICTIONS, looks_of_view
+from ambidex.watch.incidents import timestamp
 from ambidex.watch.log import Arrivals, due_labels, label_text, moment, read_before
 
-__all__ = ["MOST_PENDING", "Arrived", "arrived"]
+__all__ = ["MOST_LABELS", "MOST_PENDING", "Arrived", "arrived", "arrived_counted"]
 
+MOST_LABELS = 200_000
 MOST_PENDING = 100_000
 CLOCK_S = 600.0
 """Times of one file that fall back by more than this, or lie so far ahead of now, are a clock that jumped."""
@@ -101,6 +106,74 @@ def arrived(
     if found.said["dropped"]:
         text = f"{found.said['dropped']:,} labels wait beyond the {MOST_PENDING:,} that are kept, and were left out"
         found.cautions.append(("labels-dropped", text))
+    return found
+
+
+def arrived_counted(
+    folder: Path, model: str, document: Mapping[str, Any], *, schema: Schema,
+    judged: Mapping[int, tuple[Mapping[str, Any], Schema]], looks_a_year: float, horizon_s: float | None, now: datetime,
+) -> Arrived:  # fmt: skip
+    """The same where the log is too long to be read row by row: predictions are counted where they lie.
+
+    Args:
+        folder: The workspace's log folder.
+        model: Model's name.
+        document: Its state.
+        schema: Columns to see in the log.
+        judged: Reference and inputs of each version that is judged.
+        looks_a_year: Looks a year.
+        horizon_s: Seconds after which a label is final; None: on arrival.
+        now: Time of the pass.
+    """
+    found = Arrived()
+    with log_view(folder, model, schema, cursor=document["cursor"]) as view:
+        run = view.connection.execute
+        counts = dict(run(f"SELECT version, count(*) FROM log WHERE {PREDICTIONS} GROUP BY 1").fetchall())
+        found.rows = int(run("SELECT count(*) FROM log").fetchone()[0])
+        for version in counts:
+            if version in judged:
+                reference, inputs = judged[version]
+                looks = looks_of_view(view.connection, reference, inputs, version, looks_a_year=looks_a_year)
+                found.versions[int(version)] = Arrivals(looks=looks)
+        labels = run(
+            "SELECT id, label, \"at\" FROM log WHERE kind = 'label' "
+            f"ORDER BY \"at\" LIMIT {MOST_LABELS + 1}"
+        ).fetchall()  # fmt: skip
+        if len(labels) > MOST_LABELS:
+            more = int(run("SELECT count(*) FROM log WHERE kind = 'label'").fetchone()[0]) - MOST_LABELS
+            text = f"{more:,} labels beyond the {MOST_LABELS:,} that one pass takes from so long a log did not count"
+            found.cautions.append(("labels-dropped", text))
+            labels = labels[:MOST_LABELS]
+        found.cursor = view.cursor
+        refused = int(run("SELECT count(*) FROM log WHERE error LIKE 'data.%'").fetchone()[0])
+    frames = [
+        {
+            "kind": "label",
+            "id": i,
+            "label": json.loads(text),
+            "at": "" if at is None else timestamp(at.replace(tzinfo=UTC)),
+        }
+        for i, text, at in labels
+        if text is not None
+    ]
+    asked = {str(f["id"]) for f in frames} | set(document["pending"])
+    predictions, counted = {}, set()
+    for frame in find_rows(folder, model, asked) if asked else ():
+        if frame.get("kind") != "label" and frame.get("arm") != "shadow":
+            predictions[str(frame.get("id"))] = frame
+    for frame in read_before(folder, model, document["cursor"], asked) if asked and document["cursor"] else ():
+        if frame.get("kind") == "label" and str(frame.get("id")) not in document["pending"]:
+            counted.add(str(frame.get("id")))
+    due, pending, repeated = due_labels(
+        frames, document["pending"], predictions=predictions, counted=counted, horizon_s=horizon_s, now=now
+    )
+    for label in due:
+        found.versions.setdefault(label.version, Arrivals()).labels.append(label)
+    found.pending = dict(list(pending.items())[-MOST_PENDING:])
+    found.said = {
+        "unknown": sum(i not in predictions for i in pending), "repeated": repeated, "refused": refused,
+        "foreign": int(sum(n for v, n in counts.items() if v not in judged)),
+    }  # fmt: skip
     return found
 
 

@@ -101,6 +101,12 @@ def look_at_table(reference: Mapping[str, Any], schema: Schema, table: Table) ->
             found=", ".join(table.columns[:8]) + (", …" if len(table.columns) > 8 else ""),
             do=f"rename {near.split('`')[1]} to {lacking[0]}" if near else f"bring back the column {lacking[0]}",
         )
+    if table.is_large:
+        from ambidex.watch.counted import look_at_large
+
+        counted = look_at_large(reference, schema, table)
+        if counted is not None:
+            return counted
     columns = {}
     for column in schema.columns:
         entry = reference["columns"][column.name]

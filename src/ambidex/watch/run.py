@@ -16,7 +16,8 @@ from ambidex.records import Schema
 from ambidex.settings import LONGEST, Settings, duration
 from ambidex.watch import incidents, summary
 from ambidex.watch import monitor as passes
-from ambidex.watch.arrived import Arrived, arrived
+from ambidex.watch.arrived import Arrived, arrived, arrived_counted
+from ambidex.watch.counted import LARGE, waiting_rows
 from ambidex.watch.freshness import freshness
 from ambidex.watch.layers import new_layers
 from ambidex.watch.levels import service_levels, spent
@@ -27,6 +28,8 @@ __all__ = ["Watched", "acknowledge", "budget_spent", "document_of", "monitor", "
 
 LEASE_S = 600.0
 ACK_WAIT_S = 30.0
+MOST_COUNTED = 20
+"""Versions, newest first, that a pass over millions of rows looks for."""
 FORMAT = "ambidex-watch/2"
 
 
@@ -207,7 +210,10 @@ def _pass(place: Watched, model: str, live: int | None) -> dict[str, Any]:
     document = document_of(place, model)
     declared = place.settings.models.get(model)
     horizon = duration(declared.horizon) if declared is not None and declared.horizon else None
-    new = arrived(place.log_folder, model, document, horizon_s=horizon, now=now)
+    if waiting_rows(place.log_folder, model, document["cursor"]) > LARGE:
+        new = _counted(place, model, document, live, horizon=horizon, now=now)
+    else:
+        new = arrived(place.log_folder, model, document, horizon_s=horizon, now=now)
     events: list[dict[str, Any]] = []
     wanted = {*new.versions, *([live] if live is not None else [])}
     if not wanted and document["versions"]:
@@ -215,7 +221,7 @@ def _pass(place: Watched, model: str, live: int | None) -> dict[str, Any]:
     for version in sorted(wanted):
         bundle = _bundle(place, model, version)
         if bundle is None:
-            new.said["foreign"] += len(new.versions[version].frames)
+            new.said["foreign"] += len(new.versions[version].frames) if version in new.versions else 0
             continue
         before = document["versions"].get(str(version)) or _first_state(version, document["arming"])
         state, report = _judge(place, model, bundle, before, new.versions.get(version, Arrivals()), document["arming"])
@@ -239,6 +245,31 @@ def _pass(place: Watched, model: str, live: int | None) -> dict[str, Any]:
         place.store.put_document(f"watch/{model}", document, events=events)
         _page(place, model, document, live)
     return shown
+
+
+def _counted(
+    place: Watched, model: str, document: Mapping[str, Any], live: int | None, *, horizon: float | None, now: datetime
+) -> Arrived:
+    """A log of millions, counted where it lies: for every version whose inputs are those of the newest one."""
+    judged: dict[int, tuple[Mapping[str, Any], Schema]] = {}
+    newest: Schema | None = None
+    for record in reversed(place.store.versions(model)):
+        bundle = _bundle(place, model, record.number)
+        if bundle is None:
+            continue
+        schema = watched_schema(place, model, bundle.schema)
+        types = {c.name: c.type for c in schema.columns}
+        if newest is None or types.items() <= {c.name: c.type for c in newest.columns}.items():
+            newest = newest or schema
+            judged[record.number] = (bundle.reference, schema)
+        if len(judged) >= MOST_COUNTED and (live is None or live in judged):
+            break
+    if newest is None:
+        return arrived(place.log_folder, model, document, horizon_s=horizon, now=now)
+    return arrived_counted(
+        place.log_folder, model, document, schema=newest, judged=judged, looks_a_year=place.settings.watch.looks,
+        horizon_s=horizon, now=now,
+    )  # fmt: skip
 
 
 def _news(new: Arrived, events: list[Any], document: Mapping[str, Any], shown: Mapping[str, Any]) -> bool:
