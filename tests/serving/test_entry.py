@@ -11,7 +11,11 @@ from typing import Any
 import pytest
 
 from ambidex import access
+from ambidex.errors import EnvironmentProblem
+from ambidex.records import Event
+from ambidex.serving.entry import Asks, Entry
 from ambidex.serving.routes import ROUTES, Route
+from ambidex.serving.supervisor import run
 from serving.serving_support import JSON, VALID, Server, check_problem, free_port
 
 FAR = 4e9
@@ -203,3 +207,19 @@ def test_a_public_address_with_a_token_answers_nobody_without(tmp_path: Path) ->
         write(tmp_path / "s")  # no token any more: still nobody
         time.sleep(1.5)
         assert running.ask("POST", "/predict/churn", VALID, JSON)[0] == 401
+
+
+def test_what_the_settings_say_of_tokens(tmp_path: Path) -> None:
+    unused: Any = None
+    with pytest.raises(EnvironmentProblem) as caught:  # tokens exist, but none would be asked for
+        run(unused, host="0.0.0.0", port=0, log_folder=tmp_path, asks=Asks(tokens="off"), tokens=True)
+    assert caught.value.code == "env.public-bind"
+    some = access.fold([Event(seq=1, at="", by="", verb="token", body=made("amb_a", "admin"))])
+    nothing: Any = lambda *_: None  # noqa: E731
+    assert [Entry(Asks(tokens=t), k, nothing).closed for t in ("on", "off", None) for k in (access.Tokens(), some)] == [
+        True, True, False, False, False, True,
+    ]  # fmt: skip
+    revoked = access.fold(
+        [Event(seq=2, at="x", by="", verb="token", body={"do": "revoke", "id": next(iter(some)).id})], some
+    )
+    assert Entry(Asks(), revoked, nothing).closed, "the last token gone opens nothing"

@@ -56,6 +56,7 @@ def write_docker(opened: OpenBundle, name: str, number: int, folder: Path) -> li
     texts = {
         "Dockerfile": textwrap.dedent(f"""\
             # Serves {name}; made from {name}@{number}, bundle {opened.digest[:12]}.
+            # Callers need a token of the mounted workspace: ambidex token new NAME --role caller
             FROM python:3.13-slim
             RUN pip install --no-cache-dir {installs} \\
                 && useradd --create-home --uid 10001 ambidex
