@@ -259,6 +259,57 @@ def test_a_cursor_within_a_segment(tmp_path: Path) -> None:
         assert len(everything(tmp_path, cursor)) == others
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_order_writing_sealing_and_reading_come_in_every_row_is_seen_once(
+    tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ambidex.data.log.PAGE", 7)
+    monkeypatch.setattr("ambidex.data.segments.BATCH", 7)
+    rng = random.Random(seed)
+    writers = [write(tmp_path, f"http-{i}", b"") for i in range(3)]
+    cursor: Any = None
+    view_cursor: Any = None
+    seen: list[str] = []
+    counted = total = start = 0
+    for _ in range(60):
+        match rng.choice(("write", "write", "seal", "read", "some", "view", "leave")):
+            case "write":
+                frames, rows = requests(start, rng.randint(1, 12), start=start)
+                start += 100
+                total += rows
+                rng.choice(writers).write_bytes(frames)
+            case "seal":
+                seal(tmp_path, "churn")
+            case "leave":
+                place = rng.randrange(3)
+                writers[place].close()
+                start += 1
+                writers[place] = write(tmp_path, f"http-{start:06d}-{place}", b"")
+            case "view":
+                with log_view(tmp_path, "churn", SCHEMA, cursor=view_cursor) as view:
+                    (new,) = view.connection.execute("SELECT count(*) FROM log").fetchone()
+                    counted += new
+                    view_cursor = view.cursor
+            case how:
+                with open_log(tmp_path, "churn") as log:
+                    for page, after in log.pages(cursor):
+                        seen += [json.dumps(r, sort_keys=True) for r in page]
+                        cursor = after
+                        if how == "some":
+                            break
+    for writer in writers:
+        writer.close()
+    seal(tmp_path, "churn")
+    with open_log(tmp_path, "churn") as log:
+        for page, _ in log.pages(cursor):
+            seen += [json.dumps(r, sort_keys=True) for r in page]
+    with log_view(tmp_path, "churn", SCHEMA, cursor=view_cursor) as view:
+        (new,) = view.connection.execute("SELECT count(*) FROM log").fetchone()
+    assert counted + new == total == len(seen)
+    ids = sorted((json.loads(s)["id"], json.loads(s)["at"]) for s in seen)
+    assert ids == sorted((r["id"], r["at"]) for r in everything(tmp_path))
+
+
 def test_rows_are_found_by_id(tmp_path: Path) -> None:
     body = b'{"rows": [{"age": 1, "n": 1, "plan": "a"}, {"age": 2, "n": 1, "plan": "a"}]}'
     first = f"{5000:019x}ffffffff"

@@ -170,7 +170,7 @@ class Log:
 def _from(cursor: Cursor, path: Path, sealed: int, after: int) -> tuple[int, int]:
     """(byte, row) from which a file of frames is read: after what is sealed and what was seen."""
     offset, seen = cursor.get(path.name, [0, 0])
-    return (offset, seen) if seen >= sealed else (after, sealed)
+    return (offset, seen) if seen > sealed else (after, sealed)  # up to there a cursor's byte means nothing
 
 
 def _copy(cursor: Cursor) -> Cursor:

@@ -49,6 +49,7 @@ ENDING = ".parquet"
 FORMAT = "ambidex-log/1"
 META = b"ambidex"
 GROUP = 1 << 16
+BATCH = 10_000
 PLAIN = ("file", "pos", "kind", "at", "id", "version", "source", "arm", "us", "error", "p", "ps", "label", "shape", "x")
 
 _json = msgspec.json.encode
@@ -298,7 +299,7 @@ def read_rows(segment: Segment, *, after: Mapping[str, int] | None = None) -> It
 
     try:
         with parquet.ParquetFile(segment.path, page_checksum_verification=True) as file:
-            for batch in file.iter_batches(batch_size=10_000):
+            for batch in file.iter_batches(batch_size=BATCH):
                 rows = rows_of(batch, segment.shapes, model=segment.path.parent.name, after=after)
                 if rows:
                     yield rows
