@@ -44,7 +44,10 @@ class Lane:
         self.rows = 0
 
     def expected(self, rows: int) -> float:
-        """Seconds until so many rows more would be answered, by what was measured; 0 while nothing was."""
+        """Seconds until so many rows more would be answered, by what was measured; 0 while nothing was.
+
+        With no rows: until a request that comes now would have its turn.
+        """
         rest = 0.0 if self._busy_until is None else max(0.0, self._busy_until - time.monotonic())
         waiting = self.rows + rows
         frames = math.ceil(waiting / MOST_ROWS)
@@ -58,17 +61,17 @@ class Lane:
         Args:
             rows: Decoded rows, at least one.
             done: Told what came of it.
-            within: Seconds that the caller will wait.
+            within: Seconds in which it must have its turn.
 
         Raises:
-            HttpRefusal: ``http.overload`` (429): it would not be answered in time.
+            HttpRefusal: ``http.overload`` (429): it would not.
         """
-        expected = self.expected(len(rows))
-        if within is not None and expected > within and self._busy_until is not None:
-            wait = max(1, math.ceil(expected - within))
+        before = self.expected(0)
+        if within is not None and before > within and self._busy_until is not None:
+            wait = max(1, math.ceil(before - within))
             raise HttpRefusal(
-                "http.overload", f"{self.rows:,} rows wait for this model, which takes {expected:.1f} s for them",
-                status=429, headers={"Retry-After": str(wait)}, do=f"send it again in {wait} s",
+                "http.overload", f"the model has work for {before:.1f} s; a request may wait {within:g} s", status=429,
+                headers={"Retry-After": str(wait)}, do=f"send it again in {wait} s",
             )  # fmt: skip
         self._waiting.append((rows, done))
         self.rows += len(rows)

@@ -164,6 +164,7 @@ class Predict:
                 self._guard(asked.connection, answer)
 
         lane.ask(rows, done, within=DEADLINE_S)
+        asked.connection.allow(2 * (DEADLINE_S + lane.expected(0)))
 
     def _answer(self, asked: _Asked, scores: Sequence[Any]) -> None:
         served, connection, form, first = asked.served, asked.connection, asked.form, asked.first
