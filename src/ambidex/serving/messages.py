@@ -53,7 +53,7 @@ class Limits:
     patience_s: float = 1.0
     tick: int = 64
     tick_waiting: int = 64
-    tick_refused: int = 32
+    tick_refused: int = 48
     deadline_s: float = 1.0
     open_s: float = 30.0
     drain_s: float = 10.0
