@@ -18,8 +18,12 @@ from ambidex.records import GateResult, Judgement, digest
 from ambidex.testing import HandClock
 from ambidex.workspace import Workspace, create
 
-NOW = datetime.now(UTC).replace(microsecond=0)
 WEEK_S = 7 * 86400.0
+
+
+def now() -> datetime:
+    """The time, to the second."""
+    return datetime.now(UTC).replace(microsecond=0)
 
 
 def settings(folder: Path, models: list[str], extra: str = "") -> None:
@@ -102,7 +106,7 @@ def minutes(
     folder = place.hidden / "run"
     folder.mkdir(exist_ok=True)
     rng = random.Random(1)
-    last = int(NOW.timestamp()) // 60 - 1
+    last = int(now().timestamp()) // 60 - 1
     for back in range(count, 0, -1):
         slow = slow_from is not None and back <= slow_from
         requests = max(1, round(rate * rng.uniform(0.9, 1.1)))
@@ -138,8 +142,8 @@ def minutes(
             "pid": _runs(),
             "server": _runs(),
             "index": index,
-            "at": NOW.timestamp(),
-            "started": NOW.timestamp() - 7200,
+            "at": now().timestamp(),
+            "started": now().timestamp() - 7200,
             "rss": 48_000_000,
             "refs": [f"{model}@{number}"],
             "in_flight": 1,
@@ -214,7 +218,7 @@ def watched(
     place: Workspace, model: str, number: int, *, page: bool = False, quiet: bool = False, since: str = ""
 ) -> None:
     """What the watcher leaves for pages."""
-    ago = (NOW - timedelta(minutes=12)).isoformat().replace("+00:00", "Z")
+    ago = (now() - timedelta(minutes=12)).isoformat().replace("+00:00", "Z")
     alerts: list[dict[str, Any]] = []
     if page:
         alerts.append(
@@ -304,15 +308,15 @@ def one_model(
     folder: Path, *, page: bool = False, quiet: bool = False, serve: bool = True, extra: str = ""
 ) -> Workspace:
     """churn with four versions: @2 live before @3, one refused, the newest ready."""
-    clock = HandClock(NOW - timedelta(days=9))
+    clock = HandClock(now() - timedelta(days=9))
     place = create(folder, clock=clock)
     settings(folder, ["churn"], extra)
     version(place, "churn", value=0.831, live=True)
     clock.advance(6 * 86400)
     version(place, "churn", value=0.838, live=True)
-    clock.now = NOW - timedelta(minutes=18)
+    clock.now = now() - timedelta(minutes=18)
     version(place, "churn", value=0.842, live=True)
-    clock.now = NOW - timedelta(minutes=5)
+    clock.now = now() - timedelta(minutes=5)
     version(place, "churn", value=0.80, outcome="refuted")
     version(place, "churn", value=0.851)
     if serve:
