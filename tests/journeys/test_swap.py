@@ -15,7 +15,10 @@ from typing import Any
 import pytest
 
 import ambidex as amb
-from ambidex.data.frames import log_files, read_frames
+from ambidex.data.log import find_prediction, open_log
+from ambidex.data.privacy import privacy_of
+from ambidex.data.sealing import erase, seal
+from ambidex.settings import read_settings
 from support import shared
 from terminal import Terminal, served
 
@@ -42,6 +45,11 @@ def rows_of(folder: Path) -> list[dict[str, Any]]:
     golden = json.loads((folder / "packages/churn/src/churn_model/golden.json").read_text())
     rows: list[dict[str, Any]] = golden["rows"]
     return rows
+
+
+def logged_rows(folder: Path) -> list[dict[str, Any]]:
+    with open_log(folder / ".ambidex" / "log", "churn") as log:
+        return [row for rows, _ in log.pages() for row in rows]
 
 
 def client(base: str, rows: list[dict[str, Any]], count: int, seen: list[tuple[float, int, dict[str, Any]]]) -> None:
@@ -81,11 +89,7 @@ def test_swaps_under_load(workspace: Path) -> None:
     assert len(seen) == REQUESTS
     assert {status for _, status, _ in seen} == {200}
     assert {body["version"] for _, _, body in seen} == {1, 2}
-    logged = {
-        f["id"]: f["version"]
-        for path in log_files(workspace / ".ambidex" / "log", "churn")
-        for f in read_frames(path)[0]
-    }
+    logged = {f["id"]: f["version"] for f in logged_rows(workspace)}
     for _, _, body in seen:
         assert logged[body["ids"][0]] == body["version"]
 
@@ -114,7 +118,53 @@ def test_killed_and_ready_again_without_losing_a_row(workspace: Path) -> None:
     with served(Terminal(workspace), "churn"):
         ready = time.monotonic() - killed
     assert len(seen) > 20
-    logged = {f["id"] for path in log_files(workspace / ".ambidex" / "log", "churn") for f in read_frames(path)[0]}
+    logged = {f["id"] for f in logged_rows(workspace)}
     assert {body["ids"][0] for _, status, body in seen if status == 200} <= logged
     assert ready < 12  # promised: 3 s
     assert amb.doctor(at=workspace).healthy
+
+
+def test_a_sealed_log_is_judged_once_found_by_its_hashed_key_and_forgotten(workspace: Path) -> None:
+    """The whole way of a row: hashed into the log, sealed, monitored, labelled by its key, looked up, erased."""
+    toml = workspace / "ambidex.toml"
+    before = toml.read_text()
+    assert 'key = "customerID"' in before
+    column = rows_of(workspace)[0]
+    dropped = next(name for name, value in column.items() if isinstance(value, str))
+    rule = f'[models.churn.log]\nhash = ["customerID"]\ndrop = ["{dropped}"]\nretain = "90d"\n'
+    toml.write_text(f"{before}\n{rule}\n[serving]\ndurable = true\n")
+    folder = workspace / ".ambidex" / "log"
+    try:
+        with served(Terminal(workspace), "churn") as base:
+            seen: list[tuple[float, int, dict[str, Any]]] = []
+            rows = [{**row, "customerID": f"Kunde-{i}"} for i, row in enumerate(rows_of(workspace) * 5)]
+            client(base, rows, len(rows), seen)
+            ids = [body["ids"][0] for _, _, body in seen]
+            first = amb.monitor("churn", at=workspace)
+            client(base, rows[:7], 7, seen)
+            for path in folder.rglob("http-*.frames"):
+                os.utime(path, (1, 1))
+            seal(folder, "churn")
+            assert list(folder.rglob("seg-*.parquet"))
+            second = amb.monitor("churn", at=workspace)
+        assert first.to_dict()["rows"] >= len(rows) and second.to_dict()["rows"] == 7
+        third = amb.monitor("churn", at=workspace).to_dict()
+        assert third["rows"] in (0, 7)  # nothing new: the last report stands
+        found = find_prediction(folder, "churn", ids[3])
+        rule_now = privacy_of(read_settings(workspace), workspace / ".ambidex", "churn")
+        assert found is not None and found.riders == {"customerID": rule_now.hash("Kunde-3")}
+        assert dropped not in found.row and found.p == pytest.approx(seen[3][2]["probabilities"][0][1])
+        for path in folder.rglob("*.*"):
+            assert b"Kunde-3" not in path.read_bytes()
+        labels = workspace / "labels.csv"
+        labels.write_text("who,churned\n" + "".join(f"Kunde-{i},{'Yes' if i % 4 == 0 else 'No'}\n" for i in range(20)))
+        told = amb.feedback("churn", labels, id="who", label="churned", at=workspace).to_dict()
+        assert (told["matched"], told["unknown"]) == (20, 0)
+        again = amb.feedback("churn", labels, id="who", label="churned", at=workspace).to_dict()
+        assert (again["matched"], again["duplicates"]) == (0, 20)
+        assert amb.doctor(at=workspace).healthy
+        erase(folder, "churn", [ids[3]])
+        assert find_prediction(folder, "churn", ids[3]) is None
+        assert amb.doctor(at=workspace).healthy
+    finally:
+        toml.write_text(before)

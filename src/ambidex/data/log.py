@@ -297,9 +297,9 @@ def _kept(run_folder: Path, model: str, id: str, at: str) -> dict[str, Any] | No
 class LogView:
     """A DuckDB connection on which the view ``log`` is a model's log.
 
-    Columns: ``file, pos, kind, at, id, version, source, arm, us, error, p, ps, label``; a row's columns of the
-    schema as ``c:NAME`` (DOUBLE, BIGINT or VARCHAR), riders as ``r:NAME`` (VARCHAR). Rows of versions that have no
-    such column give NULL there.
+    Columns: ``file, pos, kind, at, id, version, source, arm, us, error, p, ps, label`` (write ``"at"`` or ``log.at``:
+    bare, it is a word of SQL); a row's columns of the schema as ``c:NAME`` (DOUBLE, BIGINT or VARCHAR), riders as
+    ``r:NAME`` (VARCHAR). Rows of versions that have no such column give NULL there.
 
     Attributes:
         connection: Reads the segments and nothing else.

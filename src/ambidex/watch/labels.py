@@ -105,7 +105,7 @@ def relevant(folder: Path, model: str, table: Table, *, id: str, schema: Schema,
             found |= {i for _, i in newest}
         view.connection.register("found", pa.table({"id": pa.array(sorted(found), pa.string())}))
         given = run(
-            "SELECT id, arg_max(label, (coalesce(at, '1970-01-01'::TIMESTAMP), file, pos)) FROM log "
+            "SELECT id, arg_max(label, (coalesce(log.at, '1970-01-01'::TIMESTAMP), file, pos)) FROM log "
             "WHERE kind = 'label' AND id IN (SELECT id FROM found) GROUP BY id"
         ).fetchall()
         frames += [{"kind": "label", "id": i, "label": msgspec.json.decode(v)} for i, v in given if v is not None]
