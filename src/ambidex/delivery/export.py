@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ambidex.bundle.compiled import TREES
 from ambidex.bundle.open import OpenBundle
 from ambidex.errors import DataError, EnvironmentProblem, UsageError
 from ambidex.records import canonical
@@ -17,6 +18,8 @@ from ambidex.version import __version__
 __all__ = ["TO", "needs", "new_folder", "write_docker", "write_mlflow"]
 
 TO = ("mlflow", "docker", "onnx")
+_GOMP = "apt-get update && apt-get install -y --no-install-recommends libgomp1 \\\n                && "
+"""LightGBM's wheel needs the OpenMP runtime of the system, which slim images lack."""
 _EXTRAS = {"scikit-learn": "sklearn", "lightgbm": "lightgbm", "onnxruntime": "onnx"}
 
 
@@ -38,7 +41,7 @@ def new_folder(out: str | Path) -> Path:
 def needs(opened: OpenBundle) -> list[str]:
     """What ``pip install`` takes so that the version runs: ambidex with the extras, and what is beyond them."""
     runtime = json.loads(opened.files["model.json"]).get("runtime", [])
-    extras = sorted({_EXTRAS[r] for r in runtime if r in _EXTRAS})
+    extras = sorted({_EXTRAS[r] for r in runtime if r in _EXTRAS} | ({"lightgbm"} if _trees(opened) else set()))
     program = f"ambidex[{','.join(extras)}]=={__version__}" if extras else f"ambidex=={__version__}"
     return [
         program,
@@ -47,18 +50,25 @@ def needs(opened: OpenBundle) -> list[str]:
     ]
 
 
+def _trees(opened: OpenBundle) -> bool:
+    """Whether its compiled form is executed by LightGBM's library."""
+    return TREES in opened.files
+
+
 def write_docker(opened: OpenBundle, name: str, number: int, folder: Path) -> list[Path]:
     """A Dockerfile that serves the model from a mounted workspace, and a compose file that runs it.
 
     The workspace is mounted, not copied: a promotion or a rollback there reaches the running server.
     """
     installs = " ".join(f"'{need}'" for need in needs(opened))
+    lightgbm = any("lightgbm" in need for need in needs(opened))
+    system = _GOMP if lightgbm else ""
     texts = {
         "Dockerfile": textwrap.dedent(f"""\
             # Serves {name}; made from {name}@{number}, bundle {opened.digest[:12]}.
             # Callers need a token of the mounted workspace: ambidex token new NAME --role caller
             FROM python:3.13-slim
-            RUN pip install --no-cache-dir {installs} \\
+            RUN {system}pip install --no-cache-dir {installs} \\
                 && useradd --create-home --uid 10001 ambidex
             USER ambidex
             WORKDIR /workspace

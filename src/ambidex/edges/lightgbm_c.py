@@ -37,7 +37,10 @@ def library() -> tuple[ctypes.CDLL, ctypes.PyDLL]:
     for place in places:
         for name in ("lib/lib_lightgbm.so", "lib/lib_lightgbm.dylib", "lib_lightgbm.so", "bin/lib_lightgbm.dll"):
             if (place / name).is_file():
-                free, held = ctypes.CDLL(str(place / name)), ctypes.PyDLL(str(place / name))
+                try:
+                    free, held = ctypes.CDLL(str(place / name)), ctypes.PyDLL(str(place / name))
+                except OSError as error:  # the OpenMP runtime is not there, or it is of another machine
+                    raise MissingExtra("lightgbm", "lightgbm", f"the compiled form of this model ({error})") from error
                 free.LGBM_GetLastError.restype = ctypes.c_char_p
                 return free, held
     raise MissingExtra("lightgbm", "lightgbm", "the compiled form of this model")
