@@ -116,13 +116,13 @@ def test_many_requests_on_one_connection_wait_for_their_turn(server: Server) -> 
 
 def test_an_answer_that_takes_four_times_the_deadline(server: Server) -> None:
     began = time.monotonic()
-    status, headers, said = server.ask("POST", "/predict/wait", rows(2.0), JSON)
+    status, headers, said = server.ask("POST", "/predict/wait", rows(4.0), JSON)
     took = time.monotonic() - began
     problem = json.loads(said)
     assert (status, problem["code"], problem["status"]) == (504, "http.deadline", 504)
-    assert headers["connection"] == "close" and 0.4 < took < 1.8
+    assert headers["connection"] == "close" and 0.4 < took < 3.5
     assert server.post("/predict/churn", VALID)[0] == 200, "others are answered meanwhile"
-    time.sleep(max(0.0, 2.4 - (time.monotonic() - began)))
+    time.sleep(max(0.0, 4.4 - (time.monotonic() - began)))
     assert server.post("/predict/wait", rows(0.0))[0] in (200, 429), "what came too late disturbs nobody"
 
 
