@@ -392,8 +392,18 @@ def package(
     return results.packaged(version, home, workspace.folder, parity, trained.evaluation, written=written, notes=notes)
 
 
-def train(name: str, *, data: Any = None, at: At = None) -> Result:
-    """Run the recipe again: a new version."""
+def train(
+    name: str, *, data: Any = None, trials: int | None = None, budget: str | None = None, say: Any = None, at: At = None
+) -> Result:
+    """Run the recipe again, or look for a better one: a new version.
+
+    Args:
+        name: The model.
+        data: Other rows than the recipe's.
+        trials: Try so many recipes; so does ``[models.NAME.search]``.
+        budget: Begin no further one after this time, such as ``10m``.
+        say: Called with one line a recipe tried; standard error by default.
+    """
     from ambidex.bundle.seal import register
     from ambidex.delivery import release, results
     from ambidex.delivery.train import ELSEWHERE, TRAINED, code_hash
@@ -408,7 +418,10 @@ def train(name: str, *, data: Any = None, at: At = None) -> Result:
     material, recipe, state = release.newest(workspace, name, latest.recipe, data=source)
     live = release.newest_sound(workspace, [v for v in versions if v.number == state.live]) if state.live else latest
     release.declare_gates(workspace, name)
-    trained = run(material, recipe, at_least=live.schema, code=latest.files, anew=True)
+    tried = _searched(workspace, name, material, recipe, trials=trials, budget=budget, say=say)
+    recipe = recipe if tried is None else tried.recipe
+    record = None if tried is None else tried.record
+    trained = run(material, recipe, at_least=live.schema, code=latest.files, anew=True, search=record)
     version = register(
         workspace.store, workspace.blobs, trained.files, model=name, data=material.manifest.fingerprint,
         code=code_hash(recipe), key=f"{TRAINED if data is None else ELSEWHERE}:{secrets.token_hex(8)}",
@@ -416,8 +429,9 @@ def train(name: str, *, data: Any = None, at: At = None) -> Result:
     )  # fmt: skip
     event = workspace.store.events(model=name, verbs=("register",))[version.number - 1].seq
     return results.trained(
-        version, was=versions[-1].number, event=event, rows=material.manifest.rows, evaluation=trained.evaluation
-    )
+        version, was=versions[-1].number, event=event, rows=material.manifest.rows, evaluation=trained.evaluation,
+        search=record,
+    )  # fmt: skip
 
 
 def test(
@@ -1065,6 +1079,33 @@ def help(code: str | None = None, *, at: At = None) -> Result:
 
 
 # ---------------------------------------------------------------- what the verbs share
+
+
+def _searched(
+    workspace: Workspace, name: str, material: Any, recipe: Any, *, trials: int | None, budget: str | None, say: Any
+) -> Any:
+    """What a search found, if the options or ambidex.toml ask for one; else None."""
+    from ambidex.delivery.search import search
+    from ambidex.delivery.train import run_key
+    from ambidex.settings import SearchSettings, duration
+
+    declared = workspace.settings.models[name]
+    if trials is None and budget is None and declared.search is None:
+        return None
+    if trials is not None and not (type(trials) is int and 1 <= trials <= 100_000):
+        raise UsageError("usage.value", f"cannot try {trials!r} recipes", where="--trials", do="--trials 20")
+    if budget is not None:
+        duration(budget)
+    mine = declared.search or SearchSettings()
+    settings = SearchSettings(
+        trials=trials if trials is not None else mine.trials if budget is None else 100_000,
+        budget=budget if budget is not None else mine.budget, families=mine.families,
+    )  # fmt: skip
+    horizon = duration(declared.horizon) if declared.horizon else None
+    tell = say or (lambda line: print(line, file=sys.stderr))
+    return search(
+        workspace, name, material, recipe, settings, key=run_key(material.manifest, recipe), horizon_s=horizon, say=tell
+    )
 
 
 def _package_foreign(

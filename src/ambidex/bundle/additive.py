@@ -244,23 +244,29 @@ def fit_additive(table: Table, recipe: Recipe, *, rows: npt.NDArray[np.bool_] | 
         entity=recipe.entity,
         time=recipe.time,
     )
-    return fit_columns(columns, y, schema)
+    return fit_columns(columns, y, schema, straight=bool(recipe.options.get("straight")))
 
 
-def fit_columns(columns: Mapping[str, npt.NDArray[Any]], y: npt.NDArray[np.float64], schema: Schema) -> dict[str, Any]:
+def fit_columns(
+    columns: Mapping[str, npt.NDArray[Any]], y: npt.NDArray[np.float64], schema: Schema, *, straight: bool = False
+) -> dict[str, Any]:
     """Train the readable model on arrays.
 
     Args:
         columns: Inputs by name: float64 with NaN, or objects (labels) with None; shape (n,) each.
         y: Outcome, 0/1 for a binary task, no NaN, shape (n,).
         schema: Outcome and riders; its columns are filled in here.
+        straight: Straight lines instead of curves.
     """
     import numpy as np
 
     from ambidex.stats.design import Design, category, number
     from ambidex.stats.regression import linear, logistic
 
-    terms: list[Term] = [number(name, v) if v.dtype.kind in "fiu" else category(name, v) for name, v in columns.items()]
+    terms: list[Term] = [
+        number(name, v, straight=straight) if v.dtype.kind in "fiu" else category(name, v)
+        for name, v in columns.items()
+    ]
     design = Design(tuple(terms))
     x = design.matrix(columns) if terms else np.ones((len(y), 1))
     penalty = np.full(design.size, PENALTY)

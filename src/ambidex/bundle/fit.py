@@ -18,6 +18,7 @@ __all__ = ["ESTIMATORS", "fit"]
 
 ESTIMATORS = {
     "additive": "ambidex.bundle.additive:fit_additive",
+    "trees": "ambidex.bundle.trees_fit:fit_trees",
     "segments": "ambidex.bundle.segments_fit:fit_segments",
     "uplift": "ambidex.bundle.uplift:fit_uplift",
 }

@@ -16,6 +16,7 @@ from ambidex.bundle.additive import AdditiveScorer
 from ambidex.bundle.compiled import PLAN, TREES, open_compiled, require_library, runtime_of
 from ambidex.bundle.example import example_of
 from ambidex.bundle.segments import SegmentScorer
+from ambidex.bundle.trees import TreeScorer
 from ambidex.bundle.uplift import UpliftScorer
 from ambidex.errors import MissingExtra, Refused
 from ambidex.ports import Blobs, Scorer
@@ -39,6 +40,7 @@ nothing else waits for, so they are named and not imported."""
 _READERS: dict[str, Callable[[Mapping[str, Any]], Scorer]] = {
     "ambidex-additive/1": AdditiveScorer,
     "ambidex-segments/1": SegmentScorer,
+    "ambidex-trees/1": TreeScorer,
     "ambidex-uplift/1": UpliftScorer,
 }
 

@@ -399,9 +399,15 @@ VERBS: dict[str, Verb] = {
         Verb(
             "train",
             "Deliver",
-            "run the recipe: a new version",
-            [_argument("name"), _option("--data", "TABLE", "Other rows than the recipe's.")],
-            ["ambidex train churn", "ambidex train churn --data data/march.csv"],
+            "run the recipe, or look for a better one: a new version",
+            [
+                _argument("name"),
+                _option("--data", "TABLE", "Other rows than the recipe's."),
+                _option("--trials", "N", "Try so many recipes and keep the best.", type=Whole(1, 100_000)),
+                _option("--budget", "TIME", "Begin no further one after this time, such as 10m."),
+            ],
+            ["ambidex train churn", "ambidex train churn --trials 20", "ambidex train churn --data data/march.csv"],
+            ["Recipes are compared on training rows; what was tried before a kill is not tried again."],
         ),
         Verb(
             "test",

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from ambidex.data.table import Table
 from ambidex.records import DataManifest, FileEntry
 
-__all__ = ["content_hash", "file_entry", "holdout", "manifest", "new_rows", "row_hash", "row_hashes"]
+__all__ = ["content_hash", "file_entry", "folds", "holdout", "manifest", "new_rows", "row_hash", "row_hashes"]
 
 Hashes = np.ndarray[Any, np.dtype[np.uint64]]
 
@@ -124,6 +124,18 @@ def holdout(table: Table, key: str | None) -> np.ndarray[Any, np.dtype[np.bool_]
     text = table.spelled(table.require(key))
     known: np.ndarray[Any, np.dtype[np.bool_]] = pc.is_valid(text).to_numpy(zero_copy_only=False)
     return _fifth(_md5(pc.fill_null(text, "\x1e"))) & known
+
+
+def folds(table: Table, key: str | None, count: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """A part 0 ... count-1 for each row, by the lower digits of its unit's hash. Shape (rows,).
+
+    ``holdout`` cuts by the upper ones, so that parts of what is not held out stay balanced.
+    """
+    if key is None:
+        hashes = row_hashes(table)
+    else:
+        hashes = _md5(pc.fill_null(table.spelled(table.require(key)), "\x1e"))
+    return ((hashes & np.uint64(0xFFFFFFFF)) % np.uint64(count)).astype(np.int64)
 
 
 def new_rows(hashes: Hashes, parent_hashes: Hashes) -> int:

@@ -85,14 +85,34 @@ def adopted(taken: Adopted, home: Path, folder: Path, made: Any) -> Result:
     )  # fmt: skip
 
 
-def trained(version: VersionRecord, *, was: int, event: int, rows: int, evaluation: Mapping[str, Any]) -> Result:
-    """A recipe was run again."""
+def trained(
+    version: VersionRecord, *, was: int, event: int, rows: int, evaluation: Mapping[str, Any],
+    search: Mapping[str, Any] | None = None,
+) -> Result:  # fmt: skip
+    """A recipe was run again, or looked for."""
+    lines: Lines = [("✓", f"{version.ref} on {rows:,} rows, {fit_words(evaluation)}")]
+    if search is not None:
+        best = next(t for t in search["trials"] if t["n"] == search["best"])
+        lines.append((" ", f"search     {best['what']} is the best of {search['tried']} recipes tried in "
+                           f"{search['seconds']:.0f} s on {search['split']}"))  # fmt: skip
+    for base in evaluation.get("baselines", ()):
+        span = "" if base["low"] is None else f" ({base['low']:+.4f} to {base['high']:+.4f})"
+        mark: Mark = "▲" if base["low"] is not None and base["low"] > 0 else " "
+        text = f"{base['name']:<10} loss {base['loss']:.4f}, the model's {evaluation['loss']:.4f}: "
+        lines.append((mark, (text + f"{base['value']:+.4f}{span}").replace(" -", " −").replace("(-", "(−")))
+    notes = []
+    if search is not None and search["stopped"] == "budget":
+        text = f"the time budget ended the search after {search['tried']} recipes, and another machine may try another "
+        notes.append(("not-deterministic", text + f"number; --trials {search['tried'] - 2} alone gives these again"))
     return Result(
         verb="train",
-        data={"model": version.model, "version": version.number, "was": was, "event": event},
-        lines=(("✓", f"{version.ref} on {rows:,} rows, {fit_words(evaluation)}"),),
+        data={
+            "model": version.model, "version": version.number, "was": was, "event": event,
+            "baselines": evaluation.get("baselines", []), "search": None if search is None else dict(search),
+        },
+        lines=tuple(lines), warnings=tuple(notes),
         next=(f"ambidex test {version.ref}", f"ambidex gate {version.ref}"),
-    )
+    )  # fmt: skip
 
 
 WORN = 10

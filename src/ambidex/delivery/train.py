@@ -21,9 +21,10 @@ from ambidex.delivery import coded
 from ambidex.delivery.environment import environment
 from ambidex.delivery.material import Material, outcome, treated
 from ambidex.delivery.unlabelled import evaluate_segments
-from ambidex.errors import DataError, did_you_mean
+from ambidex.errors import AmbidexError, DataError, did_you_mean
 from ambidex.ports import Scorer
 from ambidex.records import DataManifest, Recipe, Schema, canonical, digest
+from ambidex.stats.compare import paired_mean
 from ambidex.stats.discrimination import delong
 from ambidex.stats.estimate import finite
 from ambidex.stats.laws import wilson
@@ -77,6 +78,7 @@ def train(
     at_least: Schema | None = None,
     code: Mapping[str, bytes] | None = None,
     anew: bool = False,
+    search: Mapping[str, Any] | None = None,
 ) -> Trained:
     """Fit on four fifths of the units, measure on the fifth that no version trains on, write the files.
 
@@ -86,6 +88,7 @@ def train(
         at_least: The live version's schema: what its callers may send, this version accepts too.
         code: For the estimator ``code``: files of the bundle whose code this is.
         anew: For ``code``: run its train.py on the training rows; else its state is measured as it is.
+        search: What was tried before this recipe was chosen, for the lineage.
 
     Raises:
         DataError: ``data.no-label`` if the labels are written otherwise than the live version knows them;
@@ -134,6 +137,7 @@ def train(
         "spread": float(np.var(y_fit)),
         "trained_rows": len(y_fit),
         "held_out_rows": len(y_test),
+        **_baselines(recipe, fit_rows, test_rows, y_test, scores, constant),
         "unlabelled": material.unlabelled,
         "immature": material.immature,
         **({"fitted": recipe.options["fitted"]} if recipe.estimator == "code" else {}),
@@ -157,6 +161,7 @@ def train(
         "code": code_hash(recipe),
         "ambidex": __version__,
         "environment": environment(model.get("runtime", ())),
+        **({"search": dict(search)} if search is not None else {}),
         "split": "a fifth of the units by the hash of the key, the same in every version",
     }
     files = {
@@ -179,6 +184,34 @@ def train(
         "high": evaluation["high"],
     }
     return Trained(files=files, scorer=scorer, evaluation=evaluation, summary=summary)
+
+
+def _baselines(
+    recipe: Recipe, fit_rows: Table, test_rows: Table, y: NDArray[Any], scores: NDArray[Any], constant: Any
+) -> dict[str, Any]:
+    """The constant and straight lines on the same held-out rows: what each loses, and what the model loses beyond it.
+
+    ``value``, ``low``, ``high``: the model's loss less the baseline's, below 0 where the model is better.
+    """
+    if recipe.task not in ("binary", "regression") or recipe.estimator == "uplift":
+        return {}
+    spread = float(np.var(outcome(fit_rows, recipe)))
+    own = losses(y, scores, recipe.task, spread=spread)
+    said: list[tuple[str, NDArray[Any]]] = [("constant", repeated(constant, len(y)))]
+    plain = replace(recipe, estimator="additive", options={"straight": True})
+    try:
+        lines = load_scorer(fit(fit_rows, plain))
+        columns, _ = columns_of(test_rows, lines.schema.relaxed())
+        said.append(("linear", np.asarray(lines.score_columns(columns, test_rows.rows))))
+    except (AmbidexError, np.linalg.LinAlgError):  # inputs of a model from elsewhere need not suit straight lines
+        pass
+    found = []
+    for name, theirs in said:
+        loss = losses(y, theirs, recipe.task, spread=spread)
+        e = paired_mean(own - loss, name="loss")
+        found.append({"name": name, "loss": float(loss.mean()), "value": finite(e.value), "low": finite(e.low),
+                      "high": finite(e.high)})  # fmt: skip
+    return {"loss": float(own.mean()), "baselines": found}
 
 
 def _same_labels(material: Material, recipe: Recipe, at_least: Schema | None) -> None:
