@@ -61,12 +61,14 @@ class Lane:
         Args:
             rows: Decoded rows, at least one.
             done: Told what came of it.
-            within: Seconds in which it must have its turn.
+            within: Seconds in which it must have its turn; of a model that is slower than that, two predictions.
 
         Raises:
             HttpRefusal: ``http.overload`` (429): it would not.
         """
         before = self.expected(0)
+        if within is not None:
+            within = max(within, 2 * self._frame_s)
         if within is not None and before > within and self._busy_until is not None:
             wait = max(1, math.ceil(before - within))
             raise HttpRefusal(
