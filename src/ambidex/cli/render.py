@@ -31,6 +31,7 @@ __all__ = [
 
 KEY_ESTIMATES = 8
 COLUMNS = 40
+SEGMENTS = 12
 CAUTIONS = 25
 """What a terminal shows of what to look out for; failed checks come first."""
 
@@ -103,6 +104,8 @@ def answer_blocks(
         return blocks
     blocks += _attention(data, verbose)
     blocks += _findings(data, verbose)
+    if data.get("segments"):
+        blocks += [Line(), *_segment_table(data["segments"], verbose)]
     if data.get("columns"):
         blocks += [Line(), *_column_table(data["columns"], verbose)]
     estimates = data.get("estimates") or []
@@ -228,6 +231,29 @@ def _column_table(columns: Sequence[Mapping[str, Any]], verbose: bool) -> list[B
     blocks: list[Block] = [Grid(("column", "type", "role", "missing", "unique", "problems"), rows, frozenset({3, 4}))]
     if len(cut) < len(columns):
         blocks.append(Line(f"{len(columns) - len(cut)} more columns: --verbose or --json", tone="dim"))
+    return blocks
+
+
+def _segment_table(segments: Sequence[Mapping[str, Any]], verbose: bool) -> list[Block]:
+    """Who is in which segment: size, worth with its range, the short rule and how often it is right."""
+    cut = segments if verbose else segments[:SEGMENTS]
+    worth = any(s.get("value") is not None for s in cut)
+    rows = tuple(
+        (
+            str(s["name"]),
+            words.count(s["size"]),
+            words.share(s["share"]),
+            *((amount(s.get("value")), words.span(s.get("low"), s.get("high"), amount)) if worth else ()),
+            str(s["rule"]),
+            words.share(s["accuracy"], 0),
+        )
+        for s in cut
+    )
+    header = ("segment", "size", "share", *(("mean value", "95% interval") if worth else ()), "rule", "rule right")
+    numbers = frozenset({*range(1, len(header) - 2), len(header) - 1})
+    blocks: list[Block] = [Grid(header, rows, numbers)]
+    if len(cut) < len(segments):
+        blocks.append(Line(f"{len(segments) - len(cut)} more segments: --verbose or --json", tone="dim"))
     return blocks
 
 

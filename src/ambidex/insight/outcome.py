@@ -81,12 +81,18 @@ def read_outcome(table: Table, target: str, positive: str | None = None) -> Outc
             "data.target-missing",
             f"{target} is missing in all {words.plural(table.rows, 'row')}",
             where=f"{table.name}, column {target}",
+            do="bring rows that carry it, or name another --target",
         )
     numeric = facts.type in ("number", "integer")
     if positive is None and numeric and len(counts) > 2:
         values = table.number(target)
         if not np.isfinite(values).any():
-            raise DataError("data.target-missing", f"{target} holds no number", where=f"{table.name}, column {target}")
+            raise DataError(
+                "data.target-missing",
+                f"{target} holds no number",
+                where=f"{table.name}, column {target}",
+                do="bring rows that carry it, or name another --target",
+            )
         seen = values[np.isfinite(values)]
         if float(np.ptp(seen)) == 0:
             raise _constant(table, target, _plain(float(seen[0])), len(seen))

@@ -92,6 +92,9 @@ def buying(log: OrderLog, labels: Ints, names: list[str]) -> Buying:
         weeks, x[old], tx[old], t[old], name=f"order days in the {weeks:.0f} weeks after {log.middle}"
     )
     estimates = [replace(e, name=f"BG/NBD {e.name}") for e in first.estimates()]
+    if not np.isfinite(expected.value):
+        why = "no forecast of orders: these customers come as evenly as by lot, and nobody is seen to stay away"
+        return Buying(tuple(estimates), None, seen, weeks, None, (), (("no-forecast", why),), first.log_likelihood)
     surplus = replace(
         expected, name="forecast less seen", value=expected.value - seen, low=expected.low - seen,
         high=expected.high - seen, law=normal() if expected.law is not None else None,
@@ -165,5 +168,8 @@ def _ahead(log: OrderLog, labels: Ints, names: list[str]) -> tuple[Estimate, ...
         if inside.sum() < 2:
             continue
         what = f"money ahead, {AHEAD:.0f} weeks, {name}"
-        out.append(customer_value(orders, money, AHEAD, x[inside], tx[inside], t[inside], z[inside], name=what))
+        worth = customer_value(orders, money, AHEAD, x[inside], tx[inside], t[inside], z[inside], name=what)
+        if not np.isfinite(worth.value):
+            raise ValueError("nobody is seen to stay away, so the fitted law gives no number of orders ahead")
+        out.append(worth)
     return tuple(out)
