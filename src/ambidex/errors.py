@@ -259,6 +259,7 @@ CODES: dict[str, str] = {
     "data.no-model": "There is no such model in this workspace.",
     "data.no-version": "The model has no such version.",
     "data.no-pointer": "Nothing carries this name of the model at the moment.",
+    "data.no-id": "The prediction log has no such id.",
     "data.no-answer": "There is no such answer in this workspace.",
     "data.no-recipe": "The model arrived fitted, without the code that trains it: train it where it was made.",
     "data.no-prototype": "This answer carries no prototype.",

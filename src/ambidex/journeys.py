@@ -788,6 +788,29 @@ def feedback(name: str, table: Any, *, id: str, label: str, at: At = None) -> Re
     return results.labelled(name, data)
 
 
+def investigate(name: str, *, since: str | None = None, id: str | None = None, at: At = None) -> Result:
+    """Why was it slow or wrong: since when, after which event, in which stage, for which requests; or one row.
+
+    Args:
+        name: Model's name.
+        since: When it began, as ``14:30``, ``2h`` or an ISO time; looked for where it is not said.
+        id: Explain this one prediction: replayed, its unusual values, its times.
+    """
+    from ambidex.delivery.release import open_version
+    from ambidex.records import check_name
+    from ambidex.watch.investigate import House, explain_row, since_of
+    from ambidex.watch.investigate import investigate as look
+
+    check_name(name)
+    workspace = open_workspace(at)
+    workspace.store.model(name)
+    now = workspace.clock()
+    house = House(workspace.log_folder, workspace.log_folder.parent / "run", workspace.store, now)
+    if id is not None:
+        return explain_row(house, name, id, lambda number: open_version(workspace, name, number))
+    return look(house, name, since=None if since is None else since_of(since, now))
+
+
 def monitor(
     name: str,
     *,

@@ -220,6 +220,7 @@ CALLS = [
         ("churn",),
         {"ack": "3", "mute": None, "reason": None, "until": "7d", "replay": False},
     ),
+    ("investigate churn --since 14:30", ("churn",), {"since": "14:30", "id": None}),
     ("feedback churn t.csv --id i --label l", ("churn", "t.csv"), {"id": "i", "label": "l"}),
     ("drift churn t.csv", ("churn", "t.csv"), {}),
     ("retrain churn", ("churn",), {}),

@@ -585,6 +585,21 @@ VERBS: dict[str, Verb] = {
             ["Exit 4 while a page is open that is not muted."],
         ),
         Verb(
+            "investigate",
+            "Run",
+            "why was it slow or wrong: since when, which stage, which requests",
+            [
+                _argument("name"),
+                _option("--since", "TIME", "When it began: 14:30, 2h, 2026-11-24T14:30; else it is looked for."),
+                _option("--id", "ID", "Explain this one prediction instead."),
+            ],
+            [
+                "ambidex investigate churn",
+                "ambidex investigate churn --since 14:30",
+                "ambidex investigate churn --id ID",
+            ],
+        ),
+        Verb(
             "feedback",
             "Run",
             "what really happened, from a table of late labels",
