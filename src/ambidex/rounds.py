@@ -28,6 +28,7 @@ from ambidex.errors import AmbidexError, DataError, EnvironmentProblem, UsageErr
 from ambidex.report.answer import Mark, Result
 from ambidex.report.words import plural
 from ambidex.settings import duration
+from ambidex.watch.arms import Kept
 from ambidex.watch.guard import guard_step
 from ambidex.watch.loop import Line, Part, Said, Turn, pause, turn
 from ambidex.watch.notices import deliver
@@ -78,16 +79,16 @@ def watch(
     tell = say or (lambda mark, text: lines.append((mark, text)))
     if once:
         workspace = opened()
-        done, sent = _turn(workspace, _parts(workspace, None), tell, again=True)
+        done, sent = _turn(workspace, _parts(workspace, None, None), tell, again=True)
         return Result(verb="watch", data=_data(done, sent, 1), lines=tuple(lines), next=("ambidex status",))
-    children = _Children()
+    children, kept = _Children(), Kept()
     turns, done, sent = 0, Turn(()), {}
     try:
         with _stoppable():
             while True:
                 try:
                     workspace = opened()
-                    done, sent = _turn(workspace, _parts(workspace, children), tell, again=False)
+                    done, sent = _turn(workspace, _parts(workspace, children, kept), tell, again=False)
                 except AmbidexError as error:  # the disk is full, the file is half edited: later it may not be
                     tell("▲", f"this turn could not be made: {error.message}")
                 turns += 1
@@ -134,12 +135,12 @@ def _data(done: Turn, sent: Mapping[str, Any], turns: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _parts(workspace: Workspace, children: _Children | None) -> dict[str, Part]:
+def _parts(workspace: Workspace, children: _Children | None, kept: Kept | None) -> dict[str, Part]:
     def spent(model: str) -> bool:
         return budget_spent(workspace, model)
 
     def rollout(model: str) -> Said:
-        stepped = rollout_step(workspace, model, Mover(workspace), spent=spent)
+        stepped = rollout_step(workspace, model, Mover(workspace), spent=spent, kept=kept)
         return stepped.mark, stepped.text
 
     def back(model: str) -> tuple[int, int]:

@@ -102,5 +102,5 @@ def test_killed_while_it_rolls_back(base: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("worse", [0.0, 0.08])
-def test_killed_at_every_step(base: Path, tmp_path: Path, worse: float) -> None:
-    assert killed_everywhere(base, tmp_path, every=1, worse=worse) >= 40
+def test_killed_at_every_fifth_step(base: Path, tmp_path: Path, worse: float) -> None:
+    assert killed_everywhere(base, tmp_path, every=5, worse=worse) >= 40

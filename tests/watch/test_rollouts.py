@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 import ambidex as amb
+from ambidex.bundle.open import open_bundle
 from ambidex.data.frames import FrameWriter
 from ambidex.errors import Refused
-from ambidex.watch.arms import stamp
+from ambidex.watch.arms import Kept, read_arms, stamp
 from ambidex.workspace import open_workspace
 from watch.rolled import make, rollout_of, step, told, traffic
 
@@ -320,3 +321,51 @@ def test_plans_that_cannot_be(w: Path, options: dict[str, Any], code: str) -> No
     with pytest.raises(amb.AmbidexError) as error:
         amb.plan(**options, at=w)
     assert error.value.code == code
+
+
+# ---------------------------------------------------------------- reading
+
+
+def test_what_is_kept_between_steps_changes_nothing(shadow: Path) -> None:
+    """A process that steps again and again reads only what is new, and finds what a new one finds."""
+    kept = Kept()
+    for seed in range(3):
+        traffic(shadow, 40, seed=seed, labels=seed != 1)
+        step(shadow, kept=kept)
+    (_, _, mine) = kept.held["m"]
+    rollout = rollout_of(shadow)
+    place = open_workspace(shadow)
+    bundle = open_bundle(place.blobs, place.store.version("m", 1).digest, tried=False)
+    anew = read_arms(
+        place.log_folder, "m", bundle.schema, since=rollout.staged, candidate=("shadow", 2), live=("live", 1)
+    )
+    assert mine == anew and len(anew.live) == 120 and len(anew.labels) == 80
+
+
+def test_a_label_that_was_read_before_its_prediction_counts(shadow: Path) -> None:
+    kept = Kept()
+    ids = traffic(shadow, 10, labels=False)
+    away = [p.rename(p.with_suffix(".later")) for p in sorted((shadow / ".ambidex/log/m").glob("http-*.frames"))]
+    rows = [{"kind": "label", "at": stamp(datetime.now(UTC)), "model": "m", "id": i, "label": "yes"} for i in ids]
+    with FrameWriter(shadow / ".ambidex/log/m/labels-first.frames") as log:
+        log.write(rows)
+    assert "0 units" in step(shadow, kept=kept).text
+    for path in away:
+        path.rename(path.with_suffix(".frames"))
+    assert "10 units" in step(shadow, kept=kept).text
+
+
+def test_the_monitors_page_takes_back_a_canary_that_was_proven(canary: Path) -> None:
+    place = open_workspace(canary)
+    place.store.put_document("rollout/m", replace(rollout_of(canary), proven=True).to_json())
+    traffic(canary, 50)
+    assert "no trip in" in line(canary)
+    page = {"id": "a2-1", "level": "page", "kind": "harm", "text": "error .3 above .2", "version": 2, "muted": None}
+    place.store.put_document("watch/m", {"alerts": [page]})
+    assert "a2-1: error .3 above .2: rolled back @2" in line(canary)
+
+
+def test_status_says_what_is_rolled_out(shadow: Path) -> None:
+    said = amb.status(at=shadow)
+    assert [r["version"] for r in said.data["rollouts"]] == [2]
+    assert any("shadow @2 against @1 until" in text for _, text in said.lines)

@@ -17,7 +17,7 @@ from ambidex.data.log import log_view
 from ambidex.records import Rollout, Schema
 from ambidex.watch.log import label_text, moment
 
-__all__ = ["Arms", "Outcome", "Row", "first_rows", "outcomes", "read_arms", "stamp"]
+__all__ = ["Arms", "Kept", "Outcome", "Row", "first_rows", "outcomes", "read_arms", "stamp"]
 
 PAGE = 50_000
 
@@ -56,6 +56,17 @@ class Arms:
     labels: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class Kept:
+    """Stages as they were read so far, by model; a new process reads them from their beginning.
+
+    Attributes:
+        held: What was wanted, the cursor in the log, the rows.
+    """
+
+    held: dict[str, tuple[Any, dict[str, list[int]], Arms]] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """A unit that counts.
@@ -75,7 +86,7 @@ class Outcome:
 
 def read_arms(
     folder: Path, model: str, schema: Schema, *, since: str, candidate: tuple[str, int], live: tuple[str, int],
-    labels: bool = True,
+    labels: bool = True, kept: Kept | None = None,
 ) -> Arms:  # fmt: skip
     """The rows of two versions and their labels, from the log.
 
@@ -89,36 +100,47 @@ def read_arms(
         candidate: Arm (``shadow``, ``canary``, ``live``) and version of the candidate.
         live: The same of the version that it is compared with.
         labels: Whether labels are wanted.
+        kept: What the call before had read, in a process that looks again and again; only what is new is read then.
     """
-    arms = Arms()
+    wanted = (str(folder), since, candidate, live)
+    before = None if kept is None else kept.held.get(model)
+    cursor, arms = (before[1], before[2]) if before is not None and before[0] == wanted else (None, Arms())
     riders = [f'"r:{c}"' for c in (schema.entity, schema.key) if c]
     unit = f"coalesce({', '.join([*riders, 'id'])})"
+    at = "strftime(\"at\", '%Y-%m-%dT%H:%M:%S.%fZ')"
     began = datetime.fromisoformat(since).astimezone(UTC).replace(tzinfo=None)
     asked = (
-        f"SELECT id, \"at\", {unit}, p, ps, us, error, version, coalesce(arm, 'live') "
+        f"SELECT id, {at}, {unit}, p, ps, us, error, version, coalesce(arm, 'live') "
         "FROM log WHERE kind = 'prediction' AND coalesce(source, 'http') = 'http' AND \"at\" >= ? AND "
         "((coalesce(arm, 'live') = ? AND version = ?) OR (coalesce(arm, 'live') = ? AND version = ?))"
     )
     given = [began, candidate[0], candidate[1], live[0], live[1]]
-    with log_view(folder, model, replace(schema, columns=())) as view:
-        cursor = view.connection.execute(asked, given)
-        while rows := cursor.fetchmany(PAGE):
-            for identity, at, who, p, ps, us, error, version, arm in rows:
-                row = Row(stamp(at), str(who), ps if ps is not None else p, us, error)
+    fresh: set[str] = set()
+    with log_view(folder, model, replace(schema, columns=()), cursor=cursor) as view:
+        found = view.connection.execute(asked, given)
+        while rows := found.fetchmany(PAGE):
+            for identity, when, who, p, ps, us, error, version, arm in rows:
+                row = Row(when, str(who), ps if ps is not None else p, us, error)
                 (arms.candidate if (arm, version) == candidate else arms.live)[identity] = row
         if labels:
-            told = 'SELECT id, "at", label FROM log WHERE kind = \'label\' AND "at" >= ?'
-            cursor = view.connection.execute(told, [began])
-            while rows := cursor.fetchmany(PAGE):
-                for identity, at, label in rows:
-                    if identity in arms.live or identity in arms.candidate:
-                        arms.labels.setdefault(identity, []).append((stamp(at), label_text(json.loads(label))))
-    for entries in arms.labels.values():
-        entries.sort()
+            found = view.connection.execute(
+                f"SELECT id, {at}, label FROM log WHERE kind = 'label' AND \"at\" >= ?", [began]
+            )
+            while rows := found.fetchmany(PAGE):
+                for identity, when, label in rows:  # also of predictions that are read later
+                    arms.labels.setdefault(identity, []).append((when, label_text(json.loads(label))))
+                    fresh.add(identity)
+        end = view.cursor
+    for identity in fresh:
+        arms.labels[identity].sort()
+    if kept is not None:
+        kept.held[model] = (wanted, end, arms)
     return arms
 
 
-def outcomes(arms: Arms, rollout: Rollout, *, now: datetime) -> tuple[list[Outcome], int]:
+def outcomes(
+    arms: Arms, rollout: Rollout, firsts: list[tuple[bool, str, Row]], *, now: datetime
+) -> tuple[list[Outcome], int]:
     """The units that count by now, in the order in which they began to, and how many still wait.
 
     With a horizon a unit counts once its prediction is that old, by the newest label of that age (or the first one
@@ -127,19 +149,21 @@ def outcomes(arms: Arms, rollout: Rollout, *, now: datetime) -> tuple[list[Outco
     Args:
         arms: The stage's rows.
         rollout: The stage.
+        firsts: Of ``first_rows``.
         now: Time of this look.
     """
     found: list[Outcome] = []
     waiting = 0
     horizon = timedelta(seconds=rollout.horizon_s or 0.0)
-    for canary, identity, row in first_rows(arms, rollout):
+    due_by = stamp(now - horizon)
+    for canary, identity, row in firsts:
         labels = arms.labels.get(identity)
-        made = moment(row.at)
-        if not labels or made is None or now - made < horizon:
+        if not labels or (rollout.horizon_s and row.at > due_by):
             waiting += 1
             continue
         label = labels[0]
-        if rollout.horizon_s:
+        made = moment(row.at) if rollout.horizon_s else None
+        if made is not None:
             due = stamp(made + horizon)
             label = max((one for one in labels if one[0] <= due), default=label)
             entered = max(due, label[0])

@@ -20,7 +20,7 @@ from ambidex.records import ModelState, Rollout
 from ambidex.settings import Settings
 from ambidex.stats.claim import Verdict
 from ambidex.stats.estimate import finite
-from ambidex.watch.arms import read_arms, stamp
+from ambidex.watch.arms import Kept, read_arms, stamp
 from ambidex.watch.log import moment
 from ambidex.watch.rollout_claims import Judged, judge_stage
 
@@ -89,7 +89,14 @@ def read_rollout(store: Store, model: str) -> Rollout | None:
     return None if kept is None else Rollout.from_json(kept)
 
 
-def rollout_step(place: Place, model: str, hands: Hands, *, spent: Callable[[str], bool] = lambda _: False) -> Stepped:
+def rollout_step(
+    place: Place,
+    model: str,
+    hands: Hands,
+    *,
+    spent: Callable[[str], bool] = lambda _: False,
+    kept: Kept | None = None,
+) -> Stepped:
     """Drive a model's roll-out as far as the log and the model's policy let it.
 
     Args:
@@ -97,6 +104,7 @@ def rollout_step(place: Place, model: str, hands: Hands, *, spent: Callable[[str
         model: Model's name.
         hands: What moves pointers.
         spent: Whether the error budget of a model is spent: then nothing is promoted.
+        kept: What this process has read of the log so far, where it steps again and again.
 
     Raises:
         Refused: ``check.moved`` if somebody moved the pointers meanwhile: the next step looks again.
@@ -108,12 +116,12 @@ def rollout_step(place: Place, model: str, hands: Hands, *, spent: Callable[[str
     if token is None:
         return Stepped(" ", "another process drives the roll-out")
     try:
-        return _step(place, model, hands, spent)
+        return _step(place, model, hands, spent, kept)
     finally:
         place.store.release(f"rollout/{model}", token)
 
 
-def _step(place: Place, model: str, hands: Hands, spent: Callable[[str], bool]) -> Stepped:
+def _step(place: Place, model: str, hands: Hands, spent: Callable[[str], bool], kept: Kept | None) -> Stepped:
     rollout = read_rollout(place.store, model)
     if rollout is not None and rollout.state == "acting":
         return _acted(place, rollout, hands)
@@ -126,7 +134,7 @@ def _step(place: Place, model: str, hands: Hands, spent: Callable[[str], bool]) 
         if begun is None:
             return Stepped("✓", "", rollout)
         rollout = begun
-    return _judged(place, rollout, hands, spent)
+    return _judged(place, rollout, hands, spent, kept)
 
 
 def _reconciled(place: Place, state: ModelState, rollout: Rollout | None) -> Rollout | None:
@@ -153,14 +161,14 @@ def _adopt(state: ModelState, hands: Hands) -> Rollout | None:
     return None
 
 
-def _judged(place: Place, rollout: Rollout, hands: Hands, spent: Callable[[str], bool]) -> Stepped:
+def _judged(place: Place, rollout: Rollout, hands: Hands, spent: Callable[[str], bool], kept: Kept | None) -> Stepped:
     now = place.clock()
     bundle = open_bundle(
         place.blobs, place.store.version(rollout.model, rollout.against).digest, tried=False
     )  # fmt: skip
     arms = read_arms(
         place.log_folder, rollout.model, bundle.schema, since=rollout.staged,
-        candidate=(rollout.stage, rollout.version), live=("live", rollout.against),
+        candidate=(rollout.stage, rollout.version), live=("live", rollout.against), kept=kept,
     )  # fmt: skip
     judged = judge_stage(arms, rollout, bundle.schema, bundle.reference, place.settings.rollout, now=now)
     trip = judged.tripped

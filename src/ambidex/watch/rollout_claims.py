@@ -120,7 +120,8 @@ def judge_stage(
         settings: Limits of the trips.
         now: Time of this look.
     """
-    counted, waiting = outcomes(arms, rollout, now=now)
+    firsts = first_rows(arms, rollout)
+    counted, waiting = outcomes(arms, rollout, firsts, now=now)
     result: Race | None = None
     if schema.task != "segments" and not rollout.proven:
         d = differences(arms, rollout, schema, reference, counted)
@@ -139,7 +140,7 @@ def judge_stage(
         units=0 if result is None else result.units,
         labelled=len(counted),
         waiting=waiting,
-        trips=_trips(arms, rollout, schema, reference, settings),
+        trips=_trips(arms, rollout, schema, reference, settings, firsts),
         rows={"live": len(arms.live), "candidate": len(arms.candidate)},
     )
 
@@ -180,16 +181,17 @@ def differences(
 
 
 def _trips(
-    arms: Arms, rollout: Rollout, schema: Schema, reference: Mapping[str, Any], settings: RolloutSettings
-) -> list[Trip]:
-    moves = _mix(arms, rollout, schema, reference)
+    arms: Arms, rollout: Rollout, schema: Schema, reference: Mapping[str, Any], settings: RolloutSettings,
+    firsts: Sequence[tuple[bool, str, Row]],
+) -> list[Trip]:  # fmt: skip
+    moves = _mix(arms, rollout, schema, reference, firsts)
     tests = 2 + 2 * len(moves) + (2 if rollout.stage == "canary" else 0)
     alpha = rollout.alpha * TRIPS_SHARE / tests
     trips = answered(arms, schema, settings, alpha=alpha)
     for name, values in moves:
         trips += _moved(name, values, settings.mix, alpha)
     if rollout.stage == "canary":
-        trips += _split(arms, rollout, alpha)
+        trips += _split(arms, rollout, firsts, alpha)
     return trips
 
 
@@ -258,10 +260,11 @@ def _requests(rows: Any) -> list[tuple[str, float]]:
 
 
 def _mix(
-    arms: Arms, rollout: Rollout, schema: Schema, reference: Mapping[str, Any]
-) -> list[tuple[str, NDArray[np.float64]]]:
+    arms: Arms, rollout: Rollout, schema: Schema, reference: Mapping[str, Any],
+    firsts: Sequence[tuple[bool, str, Row]],
+) -> list[tuple[str, NDArray[np.float64]]]:  # fmt: skip
     """(name, differences) of the predictions of the two versions, each output as scores in [0, 1]."""
-    firsts = [one for one in first_rows(arms, rollout) if one[2].p is not None and _finite(one[2].p)]
+    firsts = [one for one in firsts if one[2].p is not None and _finite(one[2].p)]
     if rollout.stage == "shadow":
         firsts = [o for o in firsts if arms.candidate[o[1]].p is not None and _finite(arms.candidate[o[1]].p)]
     names = _score_names(schema)
@@ -311,15 +314,14 @@ def _moved(name: str, values: NDArray[np.float64], margin: float, alpha: float) 
     return trips
 
 
-def _split(arms: Arms, rollout: Rollout, alpha: float) -> list[Trip]:
+def _split(arms: Arms, rollout: Rollout, firsts: Sequence[tuple[bool, str, Row]], alpha: float) -> list[Trip]:
     """The share of the units, of those that came when every worker had heard of the canary."""
     begun = moment(min((row.at for row in arms.candidate.values()), default=""))
-    firsts = []
+    heard: list[bool] = []
     if begun is not None:
         since = stamp(begun + timedelta(seconds=HEARD_S))
-        firsts = [one for one in first_rows(arms, rollout) if one[2].at >= since]
-    canary = sum(one[0] for one in firsts)
-    total = len(firsts)
+        heard = [one[0] for one in firsts if one[2].at >= since]
+    canary, total = sum(heard), len(heard)
     trips = []
     estimates: tuple[Estimate, Estimate] = split_estimates(canary, total - canary, rollout.share)
     share = f"{canary / total:.1%}" if total else "none"
@@ -331,5 +333,7 @@ def _split(arms: Arms, rollout: Rollout, alpha: float) -> list[Trip]:
 
 
 def _finite(p: Any) -> bool:
+    if isinstance(p, float):
+        return math.isfinite(p)
     values = p if isinstance(p, list | tuple) else [p]
     return all(isinstance(v, int | float) and math.isfinite(v) for v in values)
