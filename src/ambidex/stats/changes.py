@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ambidex.stats import laws
 from ambidex.stats.distance import chi2_p, merged, rank_sum_p
 from ambidex.stats.estimate import Estimate, exact
 from ambidex.stats.families import benjamini_hochberg
 from ambidex.stats.sequences import log_e_from_p, mean_evidence
 
-__all__ = ["change_log_e", "change_p", "counted_rate", "per_df", "smallest_q", "swing", "swing_p"]
+__all__ = ["carry_over", "change_log_e", "change_p", "counted_rate", "per_df", "smallest_q", "swing", "swing_p"]
 
 Floats = NDArray[np.float64]
 
@@ -145,6 +146,36 @@ def swing_p(past: Sequence[float], now: float) -> float:
     if math.isnan(now):
         return 1.0
     return (1 + sum(d >= now for d in past)) / (len(past) + 1)
+
+
+def carry_over(distances: Sequence[Sequence[float]], *, alpha: float = 0.05) -> Estimate:
+    """Rank correlation of each look's mean distance with the next one's; about 0 where looks are exchangeable.
+
+    Source: Wald & Wolfowitz (1943), Annals of Mathematical Statistics 14, 378-388, serial correlation of ranks;
+    standard error 1/√n under exchangeability.
+
+    Args:
+        distances: Of each column, oldest look first, shape (columns, looks); columns of fewer looks are left out.
+        alpha: Two-sided error rate of the bounds.
+
+    >>> round(carry_over([[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]]).value, 2)
+    0.67
+    """
+    longest = max((len(d) for d in distances), default=0)
+    n = longest - 1
+    blank = Estimate(
+        name="carry-over", kind="ratio", value=math.nan, low=-math.inf, high=math.inf, n=longest, level=1 - alpha,
+        method="lag-1 rank correlation",
+    )  # fmt: skip
+    if n < 8:
+        return blank
+    from scipy.stats import rankdata
+
+    table = np.array([d for d in distances if len(d) == longest], dtype=np.float64)
+    ranks = rankdata(np.mean([rankdata(row) for row in table], axis=0))
+    ranks = ranks - ranks.mean()
+    value = float(ranks[:-1] @ ranks[1:] / (ranks @ ranks)) if ranks.any() else 0.0
+    return replace(blank, value=value, se=1 / math.sqrt(longest), law=laws.normal(-1.0, 1.0)).at(alpha)
 
 
 def counted_rate(k: int, *, name: str = "", alpha: float = 0.05) -> Estimate:

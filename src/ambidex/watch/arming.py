@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ambidex.records import Schema
-from ambidex.stats.changes import counted_rate, swing
+from ambidex.stats.changes import carry_over, counted_rate, swing
 from ambidex.stats.claim import Claim, decide
 from ambidex.watch.budget import share
 from ambidex.watch.incidents import parts
@@ -140,11 +140,16 @@ def replayed(
         detectors[name] = _judged(rang.get(name, 0), part * judged)
     if mode == "layers" and trees and tried:
         detectors["relations"] = _judged(rang.get("relations", 0), share("relations", rate) * tried)
-    for name in ("beyond", "rules"):
-        detectors[name] = _said(
-            rang.get(name, 0), share(name, rate) * len(looks), True, "holds rows against a fixed limit"
-        )
-    layers = {**state["layers"], "log_r": {}, "rising": {}}
+    detectors["beyond"] = _judged(rang["beyond"], share("beyond", rate) * len(looks))
+    if mode == "layers":  # no season: what lies beyond the margin does
+        detectors["beyond"] |= {"armed": True, "why": f"beyond the margin it would have rung {_times(rang['beyond'])}"}
+    fixed = "holds rows against a fixed limit"
+    detectors["rules"] = _said(rang["rules"], share("rules", rate) * len(looks), True, fixed)
+    if mode == "swing" and detectors["swing"]["armed"] and _carries_over(state["layers"]["past"]):
+        detectors["swing"] |= {
+            "armed": False, "why": "not armed: distances go on from look to look, so a rank among them says nothing",
+        }  # fmt: skip
+    layers = {**state["layers"], "log_r": {}, "rising": {}, "profiles": state["layers"]["pools"] if period else {}}
     text = _text(days, len(looks), detectors, names, note)
     return Replayed(
         days=days, looks=len(looks), mode=mode, swing=float(ratio.value), swings=column, detectors=detectors,
@@ -206,6 +211,12 @@ def _season(
         if np.isfinite(ratio.value) and not _swings(ratio):
             return period, period, f"one pool for each {period}"
     return "swing", None, "a look is compared with the usual distance of looks (D3)"
+
+
+def _carries_over(past: Mapping[str, Sequence[float]]) -> bool:
+    """The claim "a look's distance goes with the one before": what D3's ranks take to be false."""
+    claim = Claim(measure="lag-1 correlation of distances", relation="above", margin=0.0, alpha=NOISE)
+    return decide(claim, carry_over(list(past.values()), alpha=NOISE)).outcome == "supported"
 
 
 def _seeds(mode: str, period: Period | None, times: Sequence[datetime | None]) -> int:
