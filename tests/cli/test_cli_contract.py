@@ -201,7 +201,7 @@ CALLS = [
         },
     ),
     ("export churn@1 --to mlflow --out m", ("churn@1",), {"to": "mlflow", "out": "m"}),
-    ("train churn", ("churn",), {"data": None}),
+    ("train churn", ("churn",), {"data": None, "trials": None, "budget": None}),
     ("test churn@1", ("churn@1",), {"ask": False, "answer": (), "because": None, "against": None}),
     ("gate churn@1", ("churn@1",), {"waive": None, "reason": None}),
     ("promote churn@1 --to live --dry-run", ("churn@1",), {"to": "live", "dry_run": True}),
