@@ -38,6 +38,10 @@ where ambidex.toml asks for them. Segments have no label: their loss is how unli
 one segment for all, and they must come again (steady)."""
 
 
+FEWEST_NEW = 50
+"""Fewest rows that a version fitted elsewhere cannot know, for a comparison on them alone."""
+
+
 def judge(
     challenger: OpenBundle,
     champion: OpenBundle | None,
@@ -109,8 +113,9 @@ def judge(
         else:
             if theirs is None:
                 theirs = losses(y, before, recipe.task, spread=spread)
-            measure = f"loss against the live version{_may_have_seen(challenger, champion)}"
-            gates.append(loss_gate("not-worse-than-live", measure, own - theirs, settings.margin, settings))
+            new, words = _unknown_to(material, challenger, champion)
+            measure = f"loss against the live version{words}"
+            gates.append(loss_gate("not-worse-than-live", measure, (own - theirs)[new], settings.margin, settings))
     if model.slices and not same:
         gates.append(
             further.slices_gate(
@@ -122,6 +127,24 @@ def judge(
         moved, words = further.changed(scores, before, challenger.schema, challenger.evaluation.get("base_rate"))
         gates.append(further.changed_gate(moved, words, limit=settings.max_changed, alpha=settings.alpha))
     return tuple(gates)
+
+
+def _unknown_to(material: Material, *bundles: OpenBundle) -> tuple[NDArray[np.bool_], str]:
+    """Held-out rows on which two versions are compared fairly, and the words for it. Shape (held-out rows,).
+
+    A version that was fitted elsewhere may know the rows of the data version it came with: those are left out, as long
+    as enough newer ones are there.
+    """
+    hashes = material.hashes[material.held_out]
+    new = np.ones(len(hashes), dtype=bool)
+    for bundle in bundles:
+        if bundle.evaluation.get("fitted") == "elsewhere":
+            new &= ~np.isin(hashes, np.frombuffer(bundle.files["rows.u64"], dtype=np.uint64))
+    if new.all():
+        return new, ""
+    if new.sum() < FEWEST_NEW:
+        return np.ones(len(hashes), dtype=bool), _may_have_seen(*bundles)
+    return new, f" on the {int(new.sum()):,} rows that neither can know"
 
 
 def _may_have_seen(*bundles: OpenBundle) -> str:
