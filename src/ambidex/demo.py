@@ -240,8 +240,8 @@ def _new_data(
 
 
 def _tested(result: Result) -> tuple[str, str]:
-    passed = sum(c["passed"] for c in result.checks)
-    text = f"{result.model}@{result.version} passed {passed} of {len(result.checks)} contract checks"
+    ran = [c for c in result.checks if c["passed"] is not None]  # what only people can say is not run
+    text = f"{result.model}@{result.version} passed {sum(c['passed'] for c in ran)} of {len(ran)} checks"
     return text, "✓" if result.passed else "■"
 
 
