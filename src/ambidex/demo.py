@@ -240,8 +240,9 @@ def _new_data(
 
 
 def _tested(result: Result) -> tuple[str, str]:
-    ran = [c for c in result.checks if c["passed"] is not None]  # what only people can say is not run
-    text = f"{result.model}@{result.version} passed {sum(c['passed'] for c in ran)} of {len(ran)} checks"
+    passed = sum(c["passed"] for c in result.contract)
+    text = f"{result.model}@{result.version} passed {passed} of {len(result.contract)} contract checks"
+    text += f"; ML test score {result.score:g} of 7"
     return text, "✓" if result.passed else "■"
 
 
