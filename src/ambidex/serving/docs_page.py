@@ -93,8 +93,6 @@ def _model(one: Served, closed: bool, host: str) -> str:
         if r not in one.schema.names
     ]
     columns = "".join([*map(_row, one.schema.columns), *riders])
-    label = one.schema.classes[-1] if one.schema.classes else 0.5
-    labels = {"labels": [{"id": answer_example(one)["ids"][0], "label": label}]}
     field = '<label>Token <input name="token" autocomplete="off"></label>' if closed else ""
     return (
         f'<section id="{name}"><h2>{escape(one.ref)}</h2>'
@@ -108,10 +106,20 @@ def _model(one: Served, closed: bool, host: str) -> str:
         f'<details><summary>Try it</summary><form data-path="/predict/{name}">{field}<label>Body <textarea '
         f'spellcheck="false">{escape(_lines(rows))}</textarea></label>'
         "<button>Send</button><output hidden><pre></pre></output></form></details>"
-        f'<h3>What became of it</h3><p class="road"><span class="verb">POST</span> <code>/feedback/{name}</code></p>'
+        f"{_feedback(one, closed, host)}</section>"
+    )
+
+
+def _feedback(one: Served, closed: bool, host: str) -> str:
+    if one.schema.task == "segments":  # no label says which segment is right
+        return ""
+    label = one.schema.classes[-1] if one.schema.classes else 0.5
+    labels = {"labels": [{"id": answer_example(one)["ids"][0], "label": label}]}
+    return (
+        '<h3>What became of it</h3><p class="road"><span class="verb">POST</span> '
+        f"<code>/feedback/{escape(one.model)}</code></p>"
         "<p>With the ids of an answer. Sent again with the same <code>Idempotency-Key</code> within 24 h, it is "
         f"answered as before and not done again.</p>{_pre(_curl(host, f'/feedback/{one.model}', labels, closed))}"
-        "</section>"
     )
 
 

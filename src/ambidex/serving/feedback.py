@@ -142,11 +142,11 @@ def read_labels(body: bytes, served: Served) -> list[tuple[str, Any]]:
 
 def _label(label: Any, index: int, served: Served) -> Any:
     schema = served.schema
-    if schema.task == "binary":
+    if schema.task in ("binary", "multiclass"):
         text = _spelled(label)
         spellings = [text]
         if isinstance(label, bool):  # no label of a model that was trained on other words than true and false
-            spellings = [text, text.lower()] if schema.classes[1].lower() in ("true", "false") else []
+            spellings = [text, text.lower()] if any(c.lower() in ("true", "false") for c in schema.classes) else []
         for spelling in spellings:
             if (named := class_of(spelling, schema.classes)) is not None:
                 return named

@@ -183,7 +183,7 @@ def match_labels(
 
 def _checked(table: Table, schema: Schema, column: str, row: int, value: str) -> str:
     where = f"{table.name}, data row {row + 1}, column {column}"
-    if schema.task == "binary":
+    if schema.task in ("binary", "multiclass"):
         named = class_of(value, schema.classes)
         if named is not None:
             return named
