@@ -261,13 +261,15 @@ def test_a_table_that_is_not_loaded_is_counted_whole(path: str, monkeypatch: pyt
 def test_roles() -> None:
     rng = np.random.default_rng(0)
     table = pa.table({
-        "customer_id": np.arange(400), "churned": rng.integers(0, 2, 400), "plan": rng.choice(["a", "b", "c"], 400),
+        "customer_id": np.arange(400), "rownames": rng.permutation(4000)[:400],
+        "churned": rng.integers(0, 2, 400), "plan": rng.choice(["a", "b", "c"], 400),
         "price": rng.random(400) * 100, "age": rng.integers(18, 90, 400), "k": ["x"] * 400,
         "day": np.datetime64("2024-01-01") + rng.integers(0, 300, 400),
     })  # fmt: skip
     roles = {c["name"]: c["role"] for c in profile(read(table)).extra["columns"]}
     assert roles == {
-        "customer_id": "id", "churned": "target-like", "plan": "category", "price": "money", "age": "feature",
+        "customer_id": "id", "rownames": "id", "churned": "target-like",
+        "plan": "category", "price": "money", "age": "feature",
         "k": "constant", "day": "time",
     }  # fmt: skip
 

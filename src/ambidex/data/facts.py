@@ -43,6 +43,9 @@ NOT_MONEY = re.compile(
 )
 
 
+ROW_NAMES = frozenset(("id", "uuid", "key", "rownames", "rowname", "row_names", "row_number", "rownum", "unnamed: 0"))
+"""What tables call their rows: keys, and what R and pandas write in front of them."""
+
 CODE_NAME = re.compile(
     r"(?:^|[_\-. ])(?:zip|zip_?code|post_?code|postal_?code|plz|area_?code|id)$|(?-i:[a-z](?:ID|Id|Zip|Code)$)", re.I
 )
@@ -293,12 +296,12 @@ def _is_text_id(name: str, cells: Cells, known: int) -> bool:
 
 
 def named_as_key(name: str) -> bool:
-    """True for names that keys have: ``customer_id``, ``customerID``, ``userid``, ``ID``.
+    """True for names that keys have: ``customer_id``, ``customerID``, ``userid``, ``ID``, ``rownames``.
 
     >>> [n for n in ("customerID", "userid", "user_id", "ID", "paid", "valid", "grid", "width") if named_as_key(n)]
     ['customerID', 'userid', 'user_id', 'ID']
     """
-    return bool(KEY_NAME.search(name) or name.lower() in ("id", "uuid", "key") or names_somebody(name))
+    return bool(KEY_NAME.search(name) or name.lower() in ROW_NAMES or names_somebody(name))
 
 
 def names_somebody(name: str) -> bool:
