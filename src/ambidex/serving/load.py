@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -178,8 +179,8 @@ async def _closed(host: str, port: int, requests: Sequence[bytes], connections: 
 
 async def _open(host: str, port: int, requests: Sequence[bytes], rate: float, connections: int, seconds: float) -> Load:
     load, clock, over = Load(), time.perf_counter, False
-    free: list[_Caller] = []
-    late: list[float] = []  # intended times of requests that no connection was free for, newest last
+    free: deque[_Caller] = deque()  # the one that waited longest goes first: none is idle for so long that it is cut
+    late: deque[float] = deque()  # intended times of requests that no connection was free for, newest last
     sent = 0
 
     def answered(caller: _Caller, fine: bool) -> None:
@@ -192,7 +193,7 @@ async def _open(host: str, port: int, requests: Sequence[bytes], rate: float, co
         if caller.broken:
             return
         if late:
-            give(caller, late.pop(0))
+            give(caller, late.popleft())
         else:
             free.append(caller)
 
@@ -207,8 +208,10 @@ async def _open(host: str, port: int, requests: Sequence[bytes], rate: float, co
     while due < total:
         now = clock()
         while due < total and start + due / rate <= now:
+            while free and free[0].broken:
+                free.popleft()
             if free:
-                give(free.pop(), start + due / rate)
+                give(free.popleft(), start + due / rate)
             else:
                 late.append(start + due / rate)
             due += 1
