@@ -8,6 +8,8 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from ambidex.records import Rollout
 from serving.callers import Callers
 from serving.serving_support import ROW, VALID, Server
@@ -154,16 +156,26 @@ def test_a_shadow_that_fails_or_is_slow_is_not_felt(tmp_path: Path) -> None:
         assert said["shadow_dropped"] > 100 and said["shadow_scored"] > 0
 
 
-def test_a_hundred_swaps_under_load(tmp_path: Path) -> None:
-    """Ten here; a hundred with the slow tests of the benchmark."""
-    with Server(tmp_path / "s", workers=2) as server:
+def swapped(folder: Path, swaps: int, every: float) -> None:
+    with Server(folder, workers=2) as server:
         server.point(churn={"live": 1, "previous": 2})
         callers = Callers(server, 4)
-        for i in range(10):
+        for i in range(swaps):
             server.point(churn={"live": 2 - i % 2, "previous": 1 + i % 2})
-            time.sleep(0.2)
+            time.sleep(every)
         callers.over.set()
         callers.join()
         assert not callers.failures
         assert {s for _, s, _ in callers.answers} == {200}
         assert {b["version"] for _, _, b in callers.answers} == {1, 2}
+        logged = {f["id"]: f["version"] for f in server.frames()}
+        assert all(logged[b["ids"][0]] == b["version"] for _, _, b in callers.answers)
+
+
+def test_ten_swaps_under_load(tmp_path: Path) -> None:
+    swapped(tmp_path / "s", 10, 0.2)
+
+
+@pytest.mark.slow
+def test_a_hundred_swaps_under_load(tmp_path: Path) -> None:
+    swapped(tmp_path / "s", 100, 0.17)

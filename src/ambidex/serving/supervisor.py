@@ -363,7 +363,7 @@ class _Family:
         self._hear_out(keeper)
         self._keeper = None
         self._keeper_died = self._keeper_died + 1 if time.monotonic() - keeper.began < 60 else 0
-        wait = KEEPER_AGAIN_S[min(self._keeper_died, len(KEEPER_AGAIN_S) - 1)]
+        wait = KEEPER_AGAIN_S[min(max(self._keeper_died - 1, 0), len(KEEPER_AGAIN_S) - 1)]
         self._keeper_at = time.monotonic() + wait
         self._log({"event": "log.keeper-died", "status": os.waitstatus_to_exitcode(status), "again_in_s": wait}, keeper)
 
