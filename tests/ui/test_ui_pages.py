@@ -151,6 +151,15 @@ def test_monitoring_that_has_stopped_is_said(tmp_path):
         assert "churn: monitor has not run since 1 Jan 00:00" in titles
 
 
+def test_a_server_that_has_gone_is_said(tmp_path):
+    place = one_model(tmp_path / "w", quiet=True)
+    for snapshot in (place.hidden / "run").glob("worker-*"):
+        snapshot.unlink()
+    with shown(place.folder) as running:
+        first = running.json("/overview.json")["needs"][0]
+        assert first["title"].startswith("No server runs since ") and "churn answered until then" in first["text"]
+
+
 def test_a_torn_minute_and_a_snapshot_of_nobody_hurt_nothing(tmp_path):
     place = one_model(tmp_path / "w", quiet=True)
     run = place.hidden / "run"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ambidex.records import ModelState
-from ambidex.report.words import count, fixed, number, plural, share
+from ambidex.report.words import count, fixed, listing, number, plural, share
 from ambidex.ui import advice
 from ambidex.ui.drift import alert_rows, column_rows, watched
 from ambidex.ui.investigate import after_release
@@ -92,6 +92,7 @@ def attention(
         needs += _of_silence(look, state, found.get(state.name), live)
         needs += _of_waiting(look, state)
     needs += _of_watch(look, states)
+    needs += _of_server(look, states, live)
     needs += [
         {
             "level": "bad",
@@ -204,17 +205,33 @@ def _of_silence(look: Look, state: ModelState, watch: Mapping[str, Any] | None, 
         return []
     if at is None and not live.minutes(state.name, 0.0) and not watch:
         return []  # nothing was predicted yet as far as is known, so there is nothing to watch
-    said = f"since {when(at, look.now)}" if at is not None else "yet"
+    run = f"Run: ambidex monitor {state.name}"
+    row: Row = {"level": "warn", "model": state.name, "rank": 4.5}
+    if at is None:
+        row |= {"title": f"{state.name}: monitor has never run", "text": f"Nobody looks at what it predicts. {run}"}
+        return [{**row, "actions": [_link(f"/drift?model={state.name}", "See its drift page", primary=True)]}]
+    row |= {
+        "title": f"{state.name}: monitor has not run since {when(at, look.now)}",
+        "text": f"Drift and errors shown below are as old as that. {run}",
+    }
+    return [{**row, "actions": [_link(f"/drift?model={state.name}", "See what it found last", primary=True)]}]
+
+
+def _of_server(look: Look, states: Sequence[ModelState], live: Live) -> list[Row]:
+    """A server answered today and none runs now."""
+    if live.running or live.written is None or look.now.timestamp() - live.written > 86400:
+        return []
+    names = [s.name for s in states if s.live is not None and live.minutes(s.name, look.now.timestamp() - 86400)]
+    if not names:
+        return []
+    since = when(datetime.fromtimestamp(live.written, UTC), look.now)
     return [
         {
-            "level": "warn",
-            "model": state.name,
-            "rank": 4.5,
-            "title": f"{state.name}: monitor has not run {said}",
-            "text": f"Drift and errors shown below are as old as that. Run: ambidex monitor {state.name}",
-            "actions": [_link(f"/drift?model={state.name}", "See what it found last", primary=True)],
+            "level": "warn", "model": names[0], "rank": 1.2, "title": f"No server runs since {since}",
+            "text": f"{listing(names[:4])} answered until then. Run: ambidex serve",
+            "actions": [_link(f"/serving?model={names[0]}", "See what it measured last", primary=True)],
         }
-    ]
+    ]  # fmt: skip
 
 
 def _of_waiting(look: Look, state: ModelState) -> list[Row]:
@@ -331,7 +348,7 @@ def _drift_tile(watch: Mapping[str, Any]) -> Row:
     inside = sum(c.get("outcome") == "inside" for c in columns)
     history = [h.get("drifted") for h in watch.get("history") or ()]
     state = (
-        ("none", "○", "not looked yet")
+        ("none", "○", "no look yet")
         if not columns
         else ("warn", "▲", "look")
         if moved
