@@ -290,8 +290,12 @@ def test_an_edited_plan_is_refused(w: Path) -> None:
 
 
 def test_a_plan_edited_later_promotes_nothing_and_rolls_back_still(w: Path) -> None:
-    amb.plan(rollout="m@2", traffic=200, at=w)
+    planned = amb.plan(rollout="m@2", traffic=200, horizon="12h", at=w).extra["plan"]
+    assert planned["shadow_days"] >= 1 and planned["deadline_days"] >= 7 and 0 < planned["share"] <= 0.5
     amb.promote("m@2", to="shadow", at=w)
+    assert rollout_of(w).horizon_s == 43_200.0
+    place = open_workspace(w)
+    place.store.put_document("rollout/m", replace(rollout_of(w), horizon_s=None).to_json())
     path = w / "ROLLOUT.json"
     sound = path.read_text()
     path.write_text(sound.replace('"margin": 0.02', '"margin": 0.2'))

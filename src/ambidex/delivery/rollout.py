@@ -105,7 +105,7 @@ def _declared(place: Place, state: ModelState, number: int, stage: str) -> Rollo
         margin=settings.margin if plan is None else plan.margin,
         alpha=settings.alpha if plan is None else plan.alpha,
         cap=1.0 if model is None else model.loss_cap,
-        horizon_s=horizon,
+        horizon_s=horizon if plan is None else plan.horizon_days * 86_400.0 or None,
         decides=("watch" if policy == "live" else "person") if plan is None else plan.decides,
         settle_s=duration(settings.settle),
         plan=None if plan is None else plan.sha256,

@@ -110,6 +110,7 @@ def plan_rollout(
         a_day,
         horizon_days,
         within=max(deadline_days, 28),
+        usual=settings.share,
         margin=margin,
         alpha=alpha,
         power=power,
@@ -164,21 +165,25 @@ def _losses(
 
 def _share(
     mine: NDArray[np.float64], theirs: NDArray[np.float64], a_day: float, horizon_days: float, *,
-    within: int, margin: float, alpha: float, power: float, reach: float,
+    within: int, usual: float, margin: float, alpha: float, power: float, reach: float,
 ) -> tuple[float, int | None]:  # fmt: skip
-    """The smallest share under which a canary is decided within the days, and its days."""
+    """The smallest share under which a canary alone is decided within the days, and its days.
+
+    Where none is, the declared share: a canary that comes from the shadow needs no claim of its own.
+    """
     rng = np.random.default_rng(3)
-    for share in SHARES:
+    taken: dict[float, int] = {}
+    for share in dict.fromkeys([*SHARES, usual]):
         beside = max(1, round((1 - share) / share))
         drawn = rng.choice(theirs, size=(len(mine), min(beside, 100))).mean(axis=1)
         blocks = units_to_act(mine - drawn, margin=margin, alpha=alpha, power=power, reach=reach, seed=4, runs=200)
         if blocks is None:
             continue
-        units = blocks * (1 / share + 1 / (1 - share) - 1)
-        days = math.ceil(units / a_day + horizon_days)
-        if days <= within:
-            return share, days
-    return SHARES[-1] if blocks is not None else 0.1, days if blocks is not None and days <= LONGEST_DAYS else None
+        taken[share] = math.ceil(blocks * (1 / share + 1 / (1 - share) - 1) / a_day + horizon_days)
+        if taken[share] <= within and share in SHARES:
+            return share, taken[share]
+    days = taken.get(usual)
+    return usual, days if days is not None and days <= LONGEST_DAYS else None
 
 
 def traffic_of(place: Place, name: str, live: OpenBundle, *, now: datetime) -> tuple[float | None, float]:

@@ -285,7 +285,7 @@ def send_command(
     Raises:
         EnvironmentProblem: ``env.notify``.
     """
-    body = json.dumps(notice, ensure_ascii=False).encode()
+    body = json.dumps(notice, ensure_ascii=False).encode() + b"\n"
     try:
         child = subprocess.Popen(
             list(command), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=folder,
