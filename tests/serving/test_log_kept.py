@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from ambidex.data.frames import FrameWriter, Stream, log_files
+from ambidex.data.log_locks import written_now
 from ambidex.data.privacy import Privacy
 from ambidex.data.sealing import seal
 from ambidex.data.segments import segment_files
@@ -142,6 +143,21 @@ def test_sealing_under_load_and_readers_in_between(tmp_path: Path) -> None:
         assert not wrong and not callers.failures
         assert callers.ids() <= {f["id"] for f in server.frames()}
         assert segment_files(server.folder / "log", "churn")
+
+
+def test_files_that_have_been_written_for_long_are_left(tmp_path: Path) -> None:
+    """So that their rows can expire: predictions and labels alike, on a server nobody asks any more."""
+    with Server(tmp_path / "s", logging={"rotate_s": 0.5}) as server:
+        answer = server.post("/predict/churn", VALID)[1]
+        assert server.post("/feedback/churn", {"labels": [{"id": answer["ids"][0], "label": "1"}]})[0] == 200
+        deadline = time.monotonic() + 5
+        while any(map(written_now, log_files(server.folder / "log", "churn"))) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert seal(server.folder / "log", "churn", retain_s=1e9).files == 2
+        assert seal(server.folder / "log", "churn", retain_s=0.0, now=time.time() + 10).expired == 2
+        assert server.post("/predict/churn", VALID)[0] == 200
+        assert server.post("/feedback/churn", {"labels": [{"id": answer["ids"][0], "label": "0"}]})[0] == 200
+        assert len(server.frames()) == 2
 
 
 def test_two_servers_on_one_workspace(tmp_path: Path) -> None:

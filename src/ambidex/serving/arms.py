@@ -106,9 +106,10 @@ class Arms:
                         if error.code == "http.overload":
                             raise
                         if not isinstance(error, ModelFailed):
-                            served.way.records(body)  # what live refuses too is the caller's mistake: refused here
+                            # What live refuses too is the caller's mistake: refused here.
+                            count = len(served.way.records(body))
                             stream = split.canary.way.stream("canary", "data.schema")
-                            self._log.add_request(stream, first or self._predict.ids.first(1), 1, b"", body)
+                            self._log.add_request(stream, self._predict.ids.first(count), count, b"", body)
                         self._failed(split.canary, error)
                     else:
                         return

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -140,6 +141,7 @@ class PredictionLog:
         self._waiting: dict[str, list[bytes]] = {}
         self._rows: dict[str, int] = {}
         self._writers: dict[tuple[str, str], FrameWriter] = {}
+        self._labelling = threading.Lock()  # labels are written in a thread
         self._aged: dict[tuple[str, str], tuple[FrameWriter, float]] = {}
         self._parts: dict[tuple[str, str], int] = {}
         self._broken: set[str] = set()
@@ -224,6 +226,10 @@ class PredictionLog:
         Raises:
             EnvironmentProblem: ``env.disk``; nothing of them counts then.
         """
+        with self._labelling:
+            self._write_labels(model, payloads)
+
+    def _write_labels(self, model: str, payloads: Sequence[Mapping[str, Any]]) -> None:
         try:
             writer = self._writer(model, "labels")
             writer.write_bytes(b"".join(Frame.encode(p) for p in payloads))
@@ -240,11 +246,15 @@ class PredictionLog:
         for (model, kind), (writer, since) in list(self._aged.items()):
             if self._writers.get((model, kind)) is not writer:
                 del self._aged[model, kind]
-            elif now - since > self._logging.rotate_s and kind == "http":
-                self._drop_writer(model, kind)
+            elif now - since > self._logging.rotate_s and self._labelling.acquire(blocking=False):
+                try:
+                    self._drop_writer(model, kind)
+                finally:
+                    self._labelling.release()
 
     def close(self) -> None:
-        """Close the files."""
+        """Write what waits and close the files."""
+        self.flush()
         for writer in self._writers.values():
             writer.close()
         self._writers.clear()

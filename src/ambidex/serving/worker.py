@@ -120,6 +120,7 @@ async def _run(
         gate.sweep()
         stages.sweep(app.figures)
         log.rotate()
+        outbox.write_log()  # rows whose caller was gone before the answer
         if loop.time() - looked >= MEMORY_S:
             looked = loop.time()
             if (held := resident_bytes()) > most:
