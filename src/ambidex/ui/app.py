@@ -212,6 +212,7 @@ class App:
             "link": render.link_to(path.plain, query),
             "qs": f"?{urlencode(query)}" if query else "",
             "may": look.may if look else (lambda action: False),
+            "troubles": look.troubles if look is not None and found.page != "Overview" else [],
             "may_whole": look.may("whole") if look else False,
         }
         return render.html(found.template, found.data, now=self._desk.house().clock(), **around)

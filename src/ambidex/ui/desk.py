@@ -21,6 +21,7 @@ __all__ = ["Desk"]
 
 FRESH_S = 1.0
 MOST_TOLD = 5000
+ASKED_S = 30.0
 
 
 class Desk:
@@ -38,6 +39,7 @@ class Desk:
         self._seen = self._mark()
         self._trouble: AmbidexError | None = None
         self._lock = threading.Lock()
+        self._asked: dict[tuple[Any, ...], tuple[float, Any]] = {}
         self._told: dict[int, dict[str, Any]] = {}
         self._advice = Later(self._advise)
         self._live: tuple[float, Live] = (-1e9, Live())
@@ -56,9 +58,13 @@ class Desk:
             return self._house
 
     def warm(self) -> None:
-        """Read the day's minutes before the first reader comes; from then on only what is new."""
+        """Open the store and read the day's minutes before the first reader comes; from then on only what is new."""
+        from ambidex.watch import loop, rollout, summary
+
+        del loop, rollout, summary  # imported, so that no reader waits for it
         with suppress(AmbidexError, OSError):
             self._run.look(self._house.clock().timestamp())
+            self._house.store.latest(limit=1)
 
     @property
     def trouble(self) -> AmbidexError | None:
@@ -108,6 +114,17 @@ class Desk:
                     "verdict": advice.get("verdict"),
                 }  # fmt: skip
         return self._told[number]
+
+    def asked(self, verb: Callable[..., Any], model: str, said: dict[str, Any]) -> Any:
+        """What a slow verb found, at most half a minute old: a page that is loaded again does not ask again."""
+        key, now = (verb, model, *sorted((k, str(v)) for k, v in said.items())), time.monotonic()
+        with self._lock:
+            found = self._asked.get(key)
+        if found is None or now - found[0] > ASKED_S:
+            found = (now, verb(model, **said))
+            with self._lock:
+                self._asked = {k: v for k, v in self._asked.items() if now - v[0] <= ASKED_S} | {key: found}
+        return found[1]
 
     def next_step(self, house: House) -> Later:
         """What the project needs next, read beside the pages."""

@@ -70,16 +70,16 @@ def investigate_page(look: Look, state: ModelState) -> Row:
 
 
 def _asked(look: Look, state: ModelState, since: str, identity: str) -> Row | None:
-    """The verb's own finding, where there is something to ask about."""
+    """The verb's own finding."""
     verb = getattr(look.desk.verbs, "investigate", None)
-    if verb is None or not (since or identity):
+    if verb is None:
         return None
     said: Row = {
         "at": look.house.folder,
         **({"since": since} if since else {}),
         **({"id": identity} if identity else {}),
     }
-    result = look.attempt("the investigation", lambda: verb(state.name, **said), None)
+    result = look.attempt("the investigation", lambda: look.desk.asked(verb, state.name, said), None)
     if result is None:
         return None
     data = result.to_dict()
