@@ -205,3 +205,18 @@ def test_what_would_come_too_late_is_told_at_once() -> None:
 
     asyncio.run(run())
     lane.close()
+
+
+def test_a_slow_model_still_takes_who_joins_the_frame_that_waits() -> None:
+    model = Slow()
+    lane = Lane(model)
+    lane._frame_s = 0.5  # as if it had been measured
+
+    async def run() -> None:
+        for _ in range(30):
+            lane.ask([{"x": 1.0}], lambda scores: None, within=0.2)
+        assert 0.4 < lane.expected(0) <= 0.5 < lane.expected(1) <= 1.0
+        model.go.set()
+
+    asyncio.run(run())
+    lane.close()

@@ -50,7 +50,8 @@ class Lane:
         """
         rest = 0.0 if self._busy_until is None else max(0.0, self._busy_until - time.monotonic())
         waiting = self.rows + rows
-        frames = math.ceil(waiting / MOST_ROWS)
+        # Who comes now joins the frame that waits: its own frame's time is no wait for its turn.
+        frames = math.ceil(waiting / MOST_ROWS) if rows else waiting // MOST_ROWS
         return rest + frames * self._frame_s + waiting * self._row_s
 
     def ask(
