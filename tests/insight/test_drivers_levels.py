@@ -152,3 +152,13 @@ def test_fifty_one_levels_are_folded_and_said() -> None:
 def test_codes_of_labels() -> None:
     term = Category("x", ("a", "b"), ("c",), missing=True)
     assert term.codes(np.array(["b", "a", None, "c", "new"], dtype=object)).tolist() == [1, 0, 3, 2, 0]
+
+
+def test_a_column_that_is_mostly_one_number_has_that_number_apart() -> None:
+    rng = np.random.default_rng(0)
+    toll = np.where(rng.random(900) < 0.85, 0.0, rng.uniform(1, 30, 900))
+    y = 10 + 0.2 * toll + rng.normal(size=900)
+    answer = drivers(pa.table({"toll": toll, "x": rng.normal(size=900), "y": y}), target="y")
+    figure = next(f.figure for f in answer.findings if f.figure is not None and f.figure.title.endswith(" by toll"))
+    assert [r["label"] for r in figure.rows][0] == "0" and len(figure.rows) == 2
+    assert sum(r["n"] for r in figure.rows) == 900

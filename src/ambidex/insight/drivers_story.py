@@ -31,6 +31,8 @@ SHOWN = 8
 ROWS_OF_A_VALUE = 50
 """Rows with exactly one value from which their own mean is told; the fitted curve is for values that are rarer."""
 
+PARTS_OF = 0.2
+"""Share of the rows from which one value is a part of a chart by itself; ranges hold about as many."""
 PERCENTILES = (0.05, 0.25, 0.50, 0.75, 0.95)
 
 
@@ -224,6 +226,28 @@ def level_name(label: str) -> str:
     return {MISSING: "missing", OTHER: "one of the rare values"}.get(label, label)
 
 
+def ranges(seen: Floats) -> list[tuple[float, float]]:
+    """About five ranges of a column of numbers, ends included: a value that a fifth of the rows have stands alone.
+
+    >>> ranges(np.r_[np.zeros(80), np.arange(1.0, 21.0)])
+    [(0.0, 0.0), (1.0, 20.0)]
+    >>> ranges(np.arange(10.0))
+    [(0.0, 1.0), (2.0, 3.0), (4.0, 5.0), (6.0, 7.0), (8.0, 9.0)]
+    """
+    distinct, counts = np.unique(seen, return_counts=True)
+    alone = distinct[counts >= PARTS_OF * len(seen)]
+    out = [(float(v), float(v)) for v in alone]
+    for below, above in pairwise([-np.inf, *alone.tolist(), np.inf]):
+        part = seen[(seen > below) & (seen < above)]
+        if not len(part):
+            continue
+        many = max(1, round(len(part) / len(seen) / PARTS_OF))
+        ends = np.unique(np.quantile(part, np.arange(1, many + 1) / many, method="inverted_cdf"))
+        for low, high in pairwise([-np.inf, *ends.tolist()]):
+            out.append((float(part[part > low].min()), float(high)))
+    return sorted(out)
+
+
 def levels_figure(story: Story, f: Factor) -> Figure:
     """Outcome by level or by range of the column, on its own."""
     groups: list[tuple[str, npt.NDArray[np.bool_]]] = []
@@ -241,12 +265,11 @@ def levels_figure(story: Story, f: Factor) -> Figure:
         if len(distinct) <= 6:
             groups = [(story.value(f.name, float(v)), f.values == v) for v in distinct]
         else:
-            edges = np.unique(np.quantile(seen, [0, 0.2, 0.4, 0.6, 0.8, 1.0], method="inverted_cdf"))
-            for i, (a, b) in enumerate(pairwise(edges)):
-                inside = (f.values >= a if i == 0 else f.values > a) & (f.values <= b)
-                lower = a if i == 0 else float(seen[seen > a].min())
-                last = story.value(f.name, float(b))
-                groups.append((last if lower == b else f"{number(lower)} to {last}", inside))
+            for low, high in ranges(seen):
+                last = story.value(f.name, high)
+                groups.append(
+                    (last if low == high else f"{number(low)} to {last}", (f.values >= low) & (f.values <= high))
+                )
         gone = ~np.isfinite(f.values)
         if gone.sum() >= 10:
             groups.append(("missing", gone))
