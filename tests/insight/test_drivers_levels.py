@@ -160,5 +160,5 @@ def test_a_column_that_is_mostly_one_number_has_that_number_apart() -> None:
     y = 10 + 0.2 * toll + rng.normal(size=900)
     answer = drivers(pa.table({"toll": toll, "x": rng.normal(size=900), "y": y}), target="y")
     figure = next(f.figure for f in answer.findings if f.figure is not None and f.figure.title.endswith(" by toll"))
-    assert [r["label"] for r in figure.rows][0] == "0" and len(figure.rows) == 2
+    assert figure.rows[0]["label"] == "0" and len(figure.rows) == 2
     assert sum(r["n"] for r in figure.rows) == 900
