@@ -61,7 +61,7 @@ def main() -> None:
         folder = Path(name)
         task = build(folder)
         os.sched_setaffinity(0, {cores[0]})
-        ours = ["-m", "ambidex", "-C", str(folder / "ws"), "serve", "task", "--port"]
+        ours = ["-m", "ambidex.cli", "-C", str(folder / "ws"), "serve", "task", "--port"]
         rows: list[dict[str, Any]] = []
         with serving([sys.executable, *ours, str(PORT)], cores[-1], PORT) as pid:
             rows.append(press("constant answer", pid, said.seconds, folder, "GET", "/v2/health/live", task))
