@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ import pytest
 
 from ambidex.serving.gate import Gate
 from ambidex.serving.messages import Limits, Request
-from serving.serving_support import JSON, ROW, VALID, Server, check_problem, read_all
+from serving.serving_support import JSON, ROW, VALID, Server, read_all
 
 HEAD = b"POST %s HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
 
@@ -124,25 +123,6 @@ def test_an_answer_that_takes_four_times_the_deadline(server: Server) -> None:
     assert server.post("/predict/churn", VALID)[0] == 200, "others are answered meanwhile"
     time.sleep(max(0.0, 4.4 - (time.monotonic() - began)))
     assert server.post("/predict/wait", rows(0.0))[0] in (200, 429), "what came too late disturbs nobody"
-
-
-def test_a_lane_that_is_full_says_when_to_come_back(server: Server) -> None:
-    assert server.post("/predict/wait", rows(0.1))[0] == 200
-    said: list[tuple[int, dict[str, str], bytes]] = []
-    threads = [
-        threading.Thread(target=lambda: said.append(server.ask("POST", "/predict/wait", rows(0.2), JSON)))
-        for _ in range(24)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    codes = {s for s, _, _ in said}
-    assert codes <= {200, 429, 504} and {200, 429} <= codes
-    for status, headers, body in said:
-        if status == 429:
-            assert check_problem(status, headers, body)["code"] == "http.overload" and int(headers["retry-after"]) >= 1
-    assert server.post("/predict/churn", VALID)[0] == 200
 
 
 def test_callers_that_never_ask_make_room_for_those_that_do(server: Server) -> None:
