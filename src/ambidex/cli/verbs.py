@@ -436,7 +436,7 @@ VERBS: dict[str, Verb] = {
                 _option("--waive", "GATE", "Let this gate pass whatever it says; kept in the log."),
                 _option("--reason", "TEXT", "Why it is waived."),
             ],
-            ["ambidex gate churn@2", 'ambidex gate churn@2 --waive better --reason "law changes on Monday"'],
+            ["ambidex gate churn@2", 'ambidex gate churn@2 --waive slices --reason "law changes on Monday"'],
             [REF, "Exit 4 unless every gate is supported or waived."],
         ),
         Verb(

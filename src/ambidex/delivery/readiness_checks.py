@@ -77,7 +77,7 @@ def schema(s: Subject) -> Outcome:
 def useful_inputs(s: Subject) -> Outcome:
     """Each input's values shuffled among the held-out rows must cost something; BH over the inputs."""
     task = s.bundle.recipe.task
-    if task == "segments" or s.bundle.recipe.estimator == "uplift":
+    if _unlabelled(s):
         return True, "not applicable: no row's label says what its inputs were worth"
     rows = s.material.table.take(np.flatnonzero(s.material.held_out)[:PERMUTED_ROWS])
     columns, _ = columns_of(rows, s.bundle.schema.relaxed())
@@ -117,6 +117,8 @@ def inputs_tested(s: Subject) -> Outcome:
 
 def offline_and_online(s: Subject) -> Outcome:
     """The loss on live rows whose label came lies within the tolerance of the sealed one."""
+    if _unlabelled(s):
+        return True, "not applicable: no label ever says what a live row should have come out as"
     sealed = s.bundle.reference.get("loss") or {}
     if not sealed.get("n"):
         return False, "the version has no sealed loss to compare with"
@@ -166,6 +168,8 @@ def not_simpler(s: Subject) -> Outcome:
 
 
 def slices(s: Subject) -> Outcome:
+    if s.bundle.recipe.task == "segments":
+        return True, "not applicable: segments are slices themselves"
     if not s.settings.slices:
         return False, "no slice is declared that matters"
     rows = s.material.table.take(s.material.held_out)
@@ -291,14 +295,21 @@ def quality_kept(s: Subject) -> Outcome:
 
     Most of these rows are those on which the loss was sealed, so its own error is not counted once more.
     """
+    if _unlabelled(s):
+        return True, "not applicable: no label ever says what a row should have come out as"
     sealed = s.bundle.reference.get("loss") or {}
-    if s.bundle.recipe.task == "segments" or s.bundle.recipe.estimator == "uplift" or not sealed.get("n"):
+    if not sealed.get("n"):
         return False, "no loss is sealed that the newest rows could be compared with"
     rows = s.material.table.take(s.material.held_out)
     found = np.minimum(_losses_on(s.bundle, s, rows), 1.0)
     claim = Claim(measure="loss less the sealed one", relation="below", margin=TOLERANCE, alpha=s.gates.alpha)
     verdict = decide(claim, paired_mean(found - float(sealed["mean"]), name="loss less the sealed one"))
     return verdict.outcome == "supported", f"{verdict.because}, on {rows.rows:,} newest held-out rows, +{TOLERANCE:g}"
+
+
+def _unlabelled(s: Subject) -> bool:
+    """Segments have no label, and nobody has seen a unit both with and without the treatment."""
+    return s.bundle.recipe.task == "segments" or s.bundle.recipe.estimator == "uplift"
 
 
 def _all(s: Subject, *names: str) -> Outcome:

@@ -29,9 +29,11 @@ def fit_boosted(x: Floats, y: Floats, *, binary: bool, seed: int, params: dict[s
         ``base``, ``link``, ``scale``, ``single``.
     """
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # scikit-learn needs it itself
 
     kind = HistGradientBoostingClassifier if binary else HistGradientBoostingRegressor
-    model = kind(random_state=seed, early_stopping=False, **params).fit(x, y)
+    with threadpool_limits(1):  # two threads that wait for each other on a busy machine took 50 s for 2,000 rows
+        model = kind(random_state=seed, early_stopping=False, **params).fit(x, y)
     trees = []
     for predictor, *_ in model._predictors:
         nodes = predictor.nodes
