@@ -142,14 +142,19 @@ def _not_slow(
     if stretch is None:
         why = "too few minutes of requests were kept to compare" if asked else "no server has kept any request's times"
     else:
-        why = f"requests were no slower than their own noise: {stretch.verdict.because}"
+        slow = minutes.totals[:, stretch.bucket + 1 :].sum(axis=1)
+        parts = [float(slow[w].sum() / max(1, minutes.requests[w].sum())) for w in (stretch.inside, stretch.before)]
+        why = (
+            f"at the slowest {parts[0]:.1%} of the requests took over {_ms(stretch.limit)}, otherwise {parts[1]:.1%}, "
+            "which minutes do by themselves"
+        )
     data: dict[str, Any] = {
         "model": model, "since": None, "until": None, "stage": None, "event": None, "requests": [], "cause": None,
         "kind": None, "evidence": "none", "p99_ms": None, "stages": [], "because": why, "wrong": wrong,
     }  # fmt: skip
     if wrong is None:
         told = "" if since is None else f" since {_clock(since.timestamp())}"
-        lines: Lines = [("✓", f"nothing above noise{told}: {why}; no alert is open")]
+        lines: Lines = [("✓", f"nothing above noise{told}, and no alert is open"), (" ", f"because   {why}")]
         return Result(verb="investigate", data=data, lines=tuple(lines), next=(f"ambidex monitor {model}",))
     data |= {k: wrong[k] for k in ("since", "event", "cause", "evidence")} | {"kind": wrong["kind"]}
     lines = [("■" if wrong["page"] else "▲", wrong["text"]), *_wrong_lines(wrong), (" ", f"not slow  {why}")]
