@@ -7,6 +7,7 @@ import io
 import json
 import re
 import sqlite3
+import time
 
 import pytest
 
@@ -128,6 +129,19 @@ def test_a_store_that_is_broken_is_said_and_the_page_still_comes(tmp_path):
         for path in ("/models", "/drift", "/serving", "/next"):
             assert running.ask(path)[0] in (200, 503), path
         assert running.json("/overview.json")["troubles"]
+
+
+def test_a_store_that_is_gone_altogether_is_said_too(tmp_path):
+    place = one_model(tmp_path / "w", quiet=True)
+    with shown(place.folder) as running:
+        assert running.ask("/")[0] == 200
+        place.store.close()
+        for file in place.hidden.glob("meta.sqlite*"):
+            file.write_bytes(b"not a database " * 1000)
+        time.sleep(2.2)
+        status, _, text = running.ask("/")
+        assert status == 200 and "this page is incomplete" in text
+        assert running.ask("/models")[0] == 200
 
 
 def test_settings_that_are_broken_are_said_and_the_old_ones_hold(tmp_path):

@@ -107,14 +107,23 @@ class Guard:
         now = time.monotonic()
         with self._lock:
             if now - self._read > FRESH_S:
-                store = self.store()
-                newest = store.latest(limit=1)
-                end = newest[0].seq if newest else 0
-                if end != self._seen:
-                    events = store.events(after=self._seen, verbs=(access.VERB,))
-                    self._tokens, self._seen = access.fold(events, self._tokens), end
+                try:
+                    self._follow()
+                except AmbidexError:
+                    # Without a token ever made a store that is gone opens nothing that was closed, and the page can say
+                    # what is wrong. Tokens that could have been revoked meanwhile are believed by nobody.
+                    if self._read < 0 or len(self._tokens):
+                        raise
                 self._read = now
             return self._tokens
+
+    def _follow(self) -> None:
+        store = self.store()
+        newest = store.latest(limit=1)
+        end = newest[0].seq if newest else 0
+        if end != self._seen:
+            events = store.events(after=self._seen, verbs=(access.VERB,))
+            self._tokens, self._seen = access.fold(events, self._tokens), end
 
     def open_to_all(self) -> bool:
         """No token was ever made, and only this machine can ask."""
