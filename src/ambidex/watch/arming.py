@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ambidex.records import Schema
+from ambidex.report.words import plural
 from ambidex.stats.changes import carry_over, counted_rate, swing
 from ambidex.stats.claim import Claim, decide
 from ambidex.watch.budget import share
@@ -102,7 +103,7 @@ def replayed(
     known = [t for t in times if t is not None]
     days = (max(known) - min(known)).total_seconds() / 86_400 + 365.0 / looks_a_year if known else 0.0
     if len(looks) < FEWEST_LOOKS or days < 2 * CYCLE_DAYS:
-        why = f"{len(looks)} looks over {days:.0f} days; two weeks and {FEWEST_LOOKS} looks are needed"
+        why = f"{plural(len(looks), 'look')} over {days:.0f} days; two weeks and {FEWEST_LOOKS} looks are needed"
         silent = {
             n: _said(0, 0.0, False, f"too little history: {why}") for n in ("sudden", "small", "score", "relations")
         }

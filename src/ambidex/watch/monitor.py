@@ -198,7 +198,6 @@ def monitor_pass(
     if looks or labels["losses"]:
         charts.remember(new, when, rows=sum(look.rows for look in looks), drifted=drifted, loss=loss)
     inside = bool(columns) and all(c["outcome"] == "inside" for c in columns)
-    totals = {name: kept["total"] for name, kept in new["inputs"].items()}
     report = Report(
         version=int(new["version"]),
         verdict="drifted" if drifted else "none" if inside else "open",
@@ -215,7 +214,7 @@ def monitor_pass(
         performance=explain.expected_performance(new, reference),
         calibration=calibration,
         slices=worst,
-        ranking=explain.column_harm(reference, schema, totals)[:5] if drifted else [],
+        ranking=explain.column_harm(reference, schema, new["recent"])[:5] if drifted else [],
     )
     return new, report
 
@@ -243,6 +242,7 @@ def advance(
     if not state["layers"]["swing"] and state["layers"]["period"] is None:  # it knows of no season
         rings += explain.relations(state, reference, schema, look, alpha=share("relations", rate), at=at)
     explain.take_scores(state, look)
+    state["recent"] = {name: column.counts.tolist() for name, column in look.columns.items()}
     opened += _rules(state, reference, schema, look, alpha=share("rules", rate), when=when)
     return opened, rings
 

@@ -19,7 +19,7 @@ def new_state(version: int) -> State:
     return {
         "form": FORM, "version": version, "looks": 0, "rows": 0, "labels": 0, "limits": None, "inputs": {},
         "harm": harm.harm_state(), "layers": new_layers(), "relations": None, "calibration": None, "slices": {},
-        "scores": None, "kept": {}, "history": [], "days": {}, "came": {}, "first": None, "last": None,
+        "scores": None, "recent": {}, "kept": {}, "history": [], "days": {}, "came": {}, "first": None, "last": None,
         "alerts": [], "closed": [], "opened": 0,
     }  # fmt: skip
 
