@@ -80,7 +80,7 @@ def cause_of(facts: Facts, model: str) -> Cause | None:
         return Cause(kind="worker", grade="strong", do=f"serve {model}",
                      text=f"worker {bad} is slow and the others are not; stop it, and it is replaced")  # fmt: skip
     grew = facts.rows[1] >= 1.3 * facts.rows[0]
-    if "rows" in has and (grew or first["stage"] in (*CPU, "queue")):
+    if "rows" in has and grew:
         told = has["rows"]
         return Cause(kind="big-requests", grade=_grade(told["slow"] - told["rest"], grew),
                      text=f"requests of {told['text']}: {told['slow']:.0%} of the slow, {told['rest']:.0%} of the rest",

@@ -206,12 +206,10 @@ def attributes_of(slow: Sequence[Mapping[str, Any]], sample: Sequence[Mapping[st
     if len(slow) < 5 or len(sample) < 5:
         return []
     asked: list[tuple[str, str, Any, Any]] = []
-    for name, word in (("rows", "rows"), ("bytes", "bytes")):
-        values = sorted(int(r[name] or 0) for r in sample)
-        usual = values[int(0.95 * (len(values) - 1))]
-        least = min((int(r[name] or 0) for r in slow), default=0)
-        edge = usual + 1 if least <= usual else least
-        asked.append((name, f"{edge:,} {word} or more", edge, lambda r, n=name, e=edge: int(r[n] or 0) >= e))
+    for name in ("rows", "bytes"):
+        usual = _middle(sample, name, 0.5)
+        for edge in sorted({_middle(slow, name, q) for q in (0.5, 0.75, 0.9)} - set(range(usual + 1))):
+            asked.append((name, f"{edge:,} {name} or more", edge, lambda r, n=name, e=edge: int(r[n] or 0) >= e))
     for worker in sorted({int(r["worker"]) for r in (*slow, *sample)}):
         asked.append(("worker", f"worker {worker}", worker, lambda r, w=worker: int(r["worker"]) == w))
     asked.append(("cold", "a version that had just been loaded", True, lambda r: bool(r["cold"])))
@@ -229,5 +227,13 @@ def attributes_of(slow: Sequence[Mapping[str, Any]], sample: Sequence[Mapping[st
             p.append(1.0 if e.p_value is None else e.p_value)
     q = benjamini_hochberg(p) if p else np.zeros(0)
     told = [{**f, "q": float(v)} for f, v in zip(found, q, strict=True)]
-    kept = [f for f in told if f["q"] < Q_VALUE and f["slow"] - f["rest"] >= 0.1]
-    return sorted(kept, key=lambda f: -f["odds"])
+    kept = sorted((f for f in told if f["q"] < Q_VALUE and f["slow"] - f["rest"] >= 0.1), key=lambda f: -f["odds"])
+    first: dict[tuple[str, Any], dict[str, Any]] = {}
+    for f in kept:  # of several edges the one that tells most
+        first.setdefault((f["name"], f["value"] if f["name"] == "worker" else None), f)
+    return list(first.values())
+
+
+def _middle(records: Sequence[Mapping[str, Any]], name: str, q: float) -> int:
+    values = sorted(int(r[name] or 0) for r in records)
+    return values[int(q * (len(values) - 1))]
