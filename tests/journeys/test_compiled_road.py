@@ -78,7 +78,7 @@ def rows() -> list[dict[str, Any]]:
         {"id": r["id"], "x": None if r["x"] != r["x"] else r["x"], "k": int(r["k"]), "plan": r["plan"]}
         for r in table()[["id", *COLUMNS]][:40].to_dict("records")
     ]
-    return [*own, {"x": 1e30, "k": -5, "plan": "never seen"}, {"x": None, "k": 0, "plan": ""}]
+    return [*own, {"x": 1e6, "k": -5, "plan": "never seen"}, {"x": None, "k": 0, "plan": ""}]
 
 
 def expected(pipeline: Any) -> Any:
