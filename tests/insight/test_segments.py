@@ -88,9 +88,10 @@ def test_cdnow_summary_through_the_verb():
     check("Q3-07", *got, buying["log_likelihood"])
 
 
-def test_gap_and_bic_invent_groups_and_do_not_decide():
+@pytest.mark.parametrize("seeds", [(0, 1), pytest.param((2, 3), marks=pytest.mark.slow)])
+def test_gap_and_bic_invent_groups_and_do_not_decide(seeds):
     gradient, skewed = [], []
-    for seed in range(4):
+    for seed in seeds:
         x, _ = simulated("broad", seed)
         answer = segments(table_of(x), approach="kmeans")
         gradient.append(next(r["groups"] for r in answer.tables["How many, k-means"] if r["index would choose"]))
@@ -99,7 +100,7 @@ def test_gap_and_bic_invent_groups_and_do_not_decide():
         rows = answer.tables["How many, Gaussian mixture"]
         skewed.append(next(r["groups"] for r in rows if r["index would choose"]))
         assert answer.extra["verdict"] != "types"
-    assert gradient == ["3"] * 4
+    assert gradient == ["3"] * 2
     assert set(skewed) <= {"3", "4", "5"}
 
 
