@@ -83,10 +83,8 @@ def _asked(look: Look, state: ModelState, since: str, identity: str) -> Row | No
     if result is None:
         return None
     data = result.to_dict()
-    lines = [text for _, text in result.lines]
-    facts = [
-        (_HEADS.get(k, k.replace("_", " ")), _text(v)) for k, v in data.items() if k not in ("model", "at", "version")
-    ]
+    lines = [text.replace("`", "") for _, text in result.lines]
+    facts = [(_HEADS[k], _text(when(v, look.now) if k == "since" and v else v)) for k, v in data.items() if k in _HEADS]
     return {
         "level": _MARKS.get(result.lines[0][0] if result.lines else "", "warn"),
         "title": lines[0] if lines else "",
