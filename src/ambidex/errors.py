@@ -331,7 +331,7 @@ CODES: dict[str, str] = {
     "http.deadline": "The answer took longer than the server allows; send fewer rows at a time, or try again.",
     "http.coding": "The body is not packed the way its Content-Encoding says.",
     "http.key": "The Idempotency-Key is no key, or came with another body before.",
-    "http.tensor": "A tensor does not fit: its name, shape, datatype or number of values. GET /v2/models/NAME shows them.",
+    "http.tensor": "A tensor does not fit in name, shape, datatype or values. GET /v2/models/NAME shows them.",
     "http.host": "The server is not known by this name. Names are set by `hosts` under [serving] in ambidex.toml.",
     "http.no-token": "A token is needed: Authorization: Bearer TOKEN. `ambidex token new` makes one.",
     "http.token": "The token is unknown here, was revoked, or has expired.",

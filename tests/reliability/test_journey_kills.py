@@ -21,8 +21,8 @@ import numpy as np
 import pytest
 
 import ambidex as amb
-from ambidex import journeys
 from ambidex.edges.sql import SqlStore
+from ambidex.journeys import advise, deliver, explore, operate
 from ambidex.workspace import create, open_workspace
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
@@ -157,8 +157,9 @@ def watched(folder: Path, step: Callable[[str], None]) -> None:
             hook(f"{event} {args[0]}")
 
     sys.addaudithook(audit)
-    journeys.open_workspace = lambda at: open_workspace(at, hook=hook)  # type: ignore[assignment]
-    journeys.create = lambda at: create(at, hook=hook)  # type: ignore[assignment]
+    for room in (explore, deliver, operate, advise):
+        room.open_workspace = lambda at: open_workspace(at, hook=hook)  # type: ignore[attr-defined]
+    advise.create = lambda at: create(at, hook=hook)  # type: ignore[assignment]
 
 
 def tree(folder: Path) -> list[tuple[str, int, int]]:
