@@ -13,6 +13,8 @@ from hypothesis import settings  # noqa: E402
 
 import servers  # noqa: E402
 
+collect_ignore = ["serving/clients.py"]  # run by another interpreter, which has the clients
+
 
 @pytest.fixture(scope="session")
 def postgres_server():

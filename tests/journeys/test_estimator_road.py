@@ -57,7 +57,7 @@ def test_what_cannot_be_packaged_says_why(tmp_path: Path, frame: pd.DataFrame) -
     given = {"name": "x", "table": frame[["c", "left"]], "target": "left", "at": tmp_path}
     with pytest.raises(UsageError, match="no probabilities"):
         amb.package(LinearSVC().fit(x, frame.left), **given)
-    with pytest.raises(UsageError, match="3 classes"):
+    with pytest.raises(DataError, match="no label that the model knows"):
         amb.package(LogisticRegression().fit(x, frame.b), **given)
     with pytest.raises(DataError, match="takes 2 features"):
         amb.package(LogisticRegression().fit(np.hstack([x, x]), frame.left), **given)

@@ -194,7 +194,7 @@ def test_16_a_missing_column_is_refused(road: Terminal) -> None:
 
 def test_17_listing_status_doctor_next_help(road: Terminal) -> None:
     assert road.json("models", "ls")["data"]["models"][0]["versions"] == 3
-    assert road.json("models", "show", "churn@live")["data"]["runtime"] == "fallback"
+    assert road.json("models", "show", "churn@live")["data"]["runtime"] == "compiled"
     assert road.json("models", "diff", "churn@1", "churn@2")["data"]["predictions_changed"]["rows"] > 0
     verbs = [e["verb"] for e in road.json("models", "log", "churn")["data"]["events"]]
     assert verbs.count("rollback") == 1 and verbs.count("promote") == 2

@@ -145,7 +145,7 @@ def test_a_shadow_that_fails_or_is_slow_is_not_felt(tmp_path: Path) -> None:
         time.sleep(0.3)
         found = arms(server)
         assert found["shadow", 11, True] == found["shadow", 12, True] == 40
-        assert found["shadow", 16, False] > 3
+        assert found["shadow", 16, False] >= 1
         server.point(churn={"live": 1, "shadow": 16})
         callers = Callers(server, 4, count=400)
         callers.join()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -139,7 +140,8 @@ def demo(
     from ambidex.demo import run
 
     base = Path(at) if at is not None else Path()
-    return run(sys.modules[__name__], table, target=target, folder=base / (folder or "ambidex-demo"), say=say)
+    verbs = importlib.import_module("ambidex.journeys")
+    return run(verbs, table, target=target, folder=base / (folder or "ambidex-demo"), say=say)
 
 
 def status(*, at: At = None) -> Result:

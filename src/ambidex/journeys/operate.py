@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import secrets
-import sys
 from typing import Any
 
 from ambidex.errors import AmbidexError, UsageError
@@ -182,8 +182,9 @@ def ui(*, host: str = "127.0.0.1", port: int = 8377, ready: Any = None, grafana:
         return write_grafana(grafana, workspace)
     from ambidex.ui.server import run
 
+    verbs = importlib.import_module("ambidex.journeys")
     address = run(
-        lambda: open_workspace(workspace.folder), sys.modules[__name__], host=host, port=port, acting_as=acting_as,
+        lambda: open_workspace(workspace.folder), verbs, host=host, port=port, acting_as=acting_as,
         ready=ready,
     )  # fmt: skip
     return Result(verb="ui", data={"address": address, "host": host, "port": port}, lines=(("✓", "stopped"),))
