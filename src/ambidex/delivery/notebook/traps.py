@@ -669,7 +669,21 @@ def _product(steps: Sequence[Step], needed: Sequence[Step], product: Product) ->
     ]
     names = sorted({n for s in fitted for n in (s.defines | s.changes)} & ({product.name, *product.others}))
     if len(names) > 1 and not product.is_function:
-        cells = sorted({s.cell for s in fitted if (s.defines | s.changes) & set(names)})
+        chosen = [s for s in fitted if (s.defines | s.changes) & set(names)]
+        copied = {
+            a.args[0].id
+            for s in chosen
+            for m, a in calls_of(s.node)
+            if m == "clone" and isinstance(a, ast.Call) and a.args and isinstance(a.args[0], ast.Name)
+        }
+        tried = [  # cross-validation fits copies of its own
+            s
+            for s in steps
+            for m, a in calls_of(s.node)
+            if m in ("cross_validate", "cross_val_score", "cross_val_predict")
+            and a.args and isinstance(a.args[0], ast.Name) and a.args[0].id in {*names, *copied}
+        ]  # fmt: skip
+        cells = sorted({s.cell for s in (*chosen, *tried, *(s for s in steps if s.defines & copied))})
         yield Trap("several-fitted", tuple(cells), f"{_list(names)} are fitted; {product.name} is the product")
     saving = [s for s in steps if any(m in ("dump", "save_model", "dumps", "save") for m, _ in calls_of(s.node))]
     called = [
