@@ -225,6 +225,7 @@ def test_magics_keep_the_code_under_them() -> None:
     assert "x = 5" in code and "%2" in code and magics == ("%%time", "%matplotlib inline") and shell == ("files = !ls",)
 
 
+@pytest.mark.slow
 def test_a_colleagues_notebook_with_two_traps_of_its_own(place: Path, tmp_path: Path) -> None:
     """A scaler written by hand inside a helper, and one encoder fitted again for every column."""
     cells = [

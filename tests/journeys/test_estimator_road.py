@@ -23,6 +23,7 @@ def frame() -> pd.DataFrame:
     return made.assign(left=np.where(made.a.fillna(0) + rng.normal(size=n) > 0, "yes", "no"))
 
 
+@pytest.mark.slow
 def test_from_python_to_live(tmp_path: Path, frame: pd.DataFrame) -> None:
     from sklearn.compose import ColumnTransformer
     from sklearn.ensemble import HistGradientBoostingClassifier

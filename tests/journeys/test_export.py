@@ -89,6 +89,7 @@ def test_onnx_predicts_the_same(place: Path, tmp_path: Path) -> None:
     assert out[1][:, 1] == pytest.approx([p for _, p in whole], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_an_onnx_that_float32_would_turn_is_refused(tmp_path: Path) -> None:
     pytest.importorskip("skl2onnx")
     from sklearn.ensemble import HistGradientBoostingClassifier
@@ -113,6 +114,7 @@ def test_what_is_there_is_not_written_over(place: Path, tmp_path: Path) -> None:
         amb.export("left@1", to="kubernetes", out=tmp_path / "k", at=place)
 
 
+@pytest.mark.slow
 def test_train_makes_a_version_that_was_not_fitted_on_the_held_out_rows(place: Path) -> None:
     result = amb.train("left", at=place)
     assert "not fitted" in result.lines[0][1]

@@ -98,7 +98,13 @@ class Liar(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.mark.parametrize(
-    ("how", "failed"), [("values", 10), ("version", 1), ("form", 10), ("html", 1), ("hangs up", 10)]
+    ("how", "failed"),
+    [
+        ("values", 10),
+        ("version", 1),
+        ("html", 1),
+        *(pytest.param(h, 10, marks=pytest.mark.slow) for h in ("form", "hangs up")),
+    ],
 )
 def test_a_server_that_answers_otherwise_fails(here: Terminal, how: str, failed: int) -> None:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Liar)

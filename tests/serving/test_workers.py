@@ -7,6 +7,8 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
 from serving.callers import Callers
 from serving.serving_support import VALID, Server, alive
 
@@ -30,6 +32,7 @@ def test_a_worker_that_grows_is_replaced_without_a_failed_request(tmp_path: Path
         assert not server.told("worker.died", 0)
 
 
+@pytest.mark.slow
 def test_a_crash_loop_backs_off_and_is_told(tmp_path: Path) -> None:
     with Server(tmp_path / "s", workers=2) as server:
         (server.folder / "crash").touch()

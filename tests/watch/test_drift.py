@@ -38,6 +38,7 @@ def looks(runs: int, *, m: int, n: int, at_the_edge: bool, alpha: float = 0.05) 
     return false / runs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at_the_edge", [False, True])
 def test_false_alarms_of_a_look(at_the_edge: bool) -> None:
     runs = 300
