@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from slow_days import CAUSES, START, hour
 
 from ambidex.data.frames import FrameWriter
 from ambidex.edges.sql import SqlStore
 from ambidex.errors import UsageError
 from ambidex.testing import HandClock, judge, promote, register
 from ambidex.watch.investigate import House, investigate, since_of
+from slow_days import CAUSES, START, hour
 
 
 def house_of(folder: Path, cause: str, seed: int = 1, *, release: bool = False, **how: Any) -> House:
