@@ -223,6 +223,7 @@ def test_mixed_zones_say_how_naive_times_were_read(tmp_path: Path) -> None:
     assert str(table.moments("t")[2]) == "2023-12-31T18:30:00.000000"
 
 
+@pytest.mark.slow
 def test_20_000_columns_within_a_minute_and_2_gib(tmp_path: Path) -> None:
     width = 20_000
     lines = [",".join([f"c{i}" for i in range(width)] + ["churned"])]

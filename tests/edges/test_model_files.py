@@ -62,6 +62,7 @@ def refused(place: Path, source: Any, **options: Any) -> AmbidexError:
     return error.value
 
 
+@pytest.mark.slow
 def test_a_lightgbm_text_with_its_category_levels(place: Path, booster: Any, frame: pd.DataFrame) -> None:
     file = place / "model.txt"
     booster.save_model(str(file))

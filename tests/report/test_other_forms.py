@@ -117,7 +117,13 @@ def test_slides_hold_what_they_show(answers):
     assert any(answers["experiment"].headline in h for h in headlines)
 
 
-@pytest.mark.parametrize("verb", ["experiment", "drivers", "plan", "profile", "campaign", "segments"])
+@pytest.mark.parametrize(
+    "verb",
+    [
+        *("experiment", "drivers", "plan", "profile"),
+        *(pytest.param(v, marks=pytest.mark.slow) for v in ("campaign", "segments")),
+    ],
+)
 def test_the_notebook_gives_the_answer_again(answers, verb):
     nbclient = pytest.importorskip("nbclient")
     nbformat = pytest.importorskip("nbformat")

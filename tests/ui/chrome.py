@@ -50,6 +50,8 @@ class Chrome:
         os.close(to_read)
         os.close(from_write)
         self._to, self._from = to_write, from_read
+        self._poll = select.poll()  # select() takes no descriptor beyond 1,023
+        self._poll.register(from_read, select.POLLIN)
         self._buffer = b""
         self._count = 0
         self._session = ""
@@ -88,7 +90,7 @@ class Chrome:
 
     def _next(self, end: float) -> dict[str, Any]:
         while b"\0" not in self._buffer:
-            ready, _, _ = select.select([self._from], [], [], max(0.0, end - time.monotonic()))
+            ready = self._poll.poll(1000 * max(0.0, end - time.monotonic()))
             assert ready, "Chromium does not answer"
             data = os.read(self._from, 1 << 20)
             assert data, "Chromium ended"

@@ -342,7 +342,9 @@ class _Family:
         """One JSON line on stderr. Nobody may be reading there: a line that would have to wait is dropped."""
         with suppress(OSError, TypeError, ValueError):
             line = _encode({"at": utc(), "worker": worker.index, **said}) + b"\n"
-            if select.select([], [STDERR], [], 0)[1]:
+            out = select.poll()  # select() takes no descriptor beyond 1,023
+            out.register(STDERR, select.POLLOUT)
+            if any(event & select.POLLOUT for _, event in out.poll(0)):
                 os.write(STDERR, line[: select.PIPE_BUF])
 
     # ------------------------------------------------------------ who looks after the log
@@ -372,8 +374,11 @@ class _Family:
 
         self._listener.close()
 
+        hold = select.poll()
+        hold.register(waits, select.POLLIN)
+
         def alive() -> bool:
-            return not select.select([waits], [], [], SYNC_S)[0]
+            return not hold.poll(1000 * SYNC_S)
 
         keep(self._log_folder, self._logging, tell, alive)
 
