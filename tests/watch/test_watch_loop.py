@@ -141,7 +141,7 @@ def test_signals_end_it_cleanly(w: Path, number: int, code: int) -> None:
     assert got == code and time.monotonic() - began < 10
     assert "Traceback" not in out + err
     if code == 0:
-        assert "stopped after 1 turn" in out
+        assert "stopped after " in out  # 0 turns where the signal came before the first had ended
     assert all(c["passed"] for c in open_workspace(w).store.check())
 
 
