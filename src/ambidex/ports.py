@@ -25,6 +25,9 @@ StepHook = Callable[[str], None]
 class Blobs(Protocol):
     """Content-addressed bytes. What ``put`` returned survives power loss; nothing is ever changed."""
 
+    shared: bool
+    """Whether other workspaces may keep their bytes in the same place, so that nothing of it may be removed."""
+
     def put(self, data: bytes) -> str:
         """Store bytes, return their sha256. Idempotent."""
 

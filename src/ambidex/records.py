@@ -443,7 +443,12 @@ class ModelState(Record):
     @property
     def answering(self) -> int:
         """The live version; the newest one where nothing is live."""
-        return self.live if self.live is not None else self.versions
+        return self.live if self.live is not None else self.newest
+
+    @property
+    def newest(self) -> int:
+        """The newest version that was not deleted; 0 without any."""
+        return max(set(range(1, self.versions + 1)) - {*self.deleted}, default=0)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; ``deleted`` only where there are some, so that older workspaces read as they were."""

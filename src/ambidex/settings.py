@@ -230,10 +230,13 @@ class S3Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_onl
     Attributes:
         endpoint: Its address, where it is not Amazon's.
         region: The bucket's region.
+        alone: True if no other workspace keeps its files under this address, a copy of this one neither: only then
+            are files removed from it.
     """
 
     endpoint: str | None = None
     region: str | None = None
+    alone: bool = False
 
 
 class ServingSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):

@@ -48,6 +48,8 @@ class HandClock:
 class MemoryBlobs:
     """Blobs that last as long as the process; implements ``ports.Blobs``."""
 
+    shared = False
+
     def __init__(self) -> None:
         self._kept: dict[str, bytes] = {}
 

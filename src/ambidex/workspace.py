@@ -86,7 +86,9 @@ class Workspace:
             from ambidex.edges.objects import ObjectBlobs
 
             s3 = self.settings.s3
-            return ObjectBlobs(self.settings.artifacts, endpoint=s3.endpoint, region=s3.region, hook=self.hook)
+            return ObjectBlobs(
+                self.settings.artifacts, endpoint=s3.endpoint, region=s3.region, alone=s3.alone, hook=self.hook
+            )
         from ambidex.edges.files import FileBlobs
 
         return FileBlobs(self.hidden / "blobs", self.hook)

@@ -118,6 +118,23 @@ def test_a_kill_at_every_step_of_a_deletion_and_a_collection(tmp_path: Path) -> 
         shutil.rmtree(folder)
 
 
+def objects_that_others_use(place: Any) -> Any:
+    """The same files, as if they lay in a bucket of several workspaces."""
+    blobs = FileBlobs(place.blobs.folder)
+    blobs.shared = True
+    return SimpleNamespace(store=place.store, blobs=blobs)
+
+
+def test_the_only_version_left_stays(tmp_path: Path) -> None:
+    place = place_at(tmp_path)
+    add(place, 1)
+    add(place, 2)
+    place.store.delete(model="churn", version=2, because="tidy")
+    assert (place.store.model("churn").answering, place.store.model("churn").newest) == (1, 1)
+    with pytest.raises(Refused, match="the only version left"):
+        place.store.delete(model="churn", version=1, because="tidy")
+
+
 def test_what_is_in_use_stays_and_what_is_deleted_does_not_come_back(tmp_path: Path) -> None:
     place = place_at(tmp_path)
     three_versions(place)
@@ -125,6 +142,8 @@ def test_what_is_in_use_stays_and_what_is_deleted_does_not_come_back(tmp_path: P
     for version, pointer in ((2, "live"), (3, "staging")):
         judge(store, version, at=HandClock()())
         promote(store, version, to=pointer)
+    other = objects_that_others_use(place)
+    assert collect(other) == (0, 0) and set(other.blobs) == whole(place)
     for version in (1, 2, 3):  # the way back, live, staging
         with pytest.raises(Refused) as caught:
             store.delete(model="churn", version=version, because="tidy")
@@ -174,7 +193,7 @@ def test_registrations_beside_a_collection_on_postgres_and_a_bucket(new_database
     objects = pytest.importorskip("ambidex.edges.objects")
     pytest.importorskip("obstore", reason="S3: obstore is not installed (pip install 'ambidex[s3]')")
     store = SqlStore(new_database(), clock=HandClock())
-    blobs = objects.ObjectBlobs(f"s3://models/{os.urandom(8).hex()}", endpoint=s3_server)
+    blobs = objects.ObjectBlobs(f"s3://models/{os.urandom(8).hex()}", endpoint=s3_server, alone=True)
     contest(SimpleNamespace(store=store, blobs=blobs), 3)
     store.close()
 

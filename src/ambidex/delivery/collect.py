@@ -11,6 +11,8 @@ from ambidex.report.words import plural
 
 __all__ = ["collect", "delete_version", "needed"]
 
+SHARED = "its files stay, since other workspaces may use the bucket (`alone = true` under [s3] says that none does)"
+
 
 def delete_version(place: Place, reference: str, *, because: str | None, dry_run: bool = False) -> Result:
     """Take a version out of use, then remove the files that no other version needs. What was done stays in the log.
@@ -28,26 +30,30 @@ def delete_version(place: Place, reference: str, *, because: str | None, dry_run
     name, number = resolve(place.store, reference, default="candidate")
     record = place.store.version(name, number)
     if dry_run:
-        gone = _unneeded(place, without=(name, number))
-        told = f"{record.ref} would go, with {plural(len(gone), 'file')} that nothing else needs"
+        gone = [] if place.blobs.shared else _unneeded(place, without=(name, number))
+        with_it = SHARED if place.blobs.shared else f"with {plural(len(gone), 'file')} that nothing else needs"
+        told = f"{record.ref} would go, {with_it}"
         data = {"model": name, "version": number, "event": None, "files": len(gone), "bytes": None}
         return Result(verb="models", data=data, lines=(("▲", told),), next=(f"ambidex models delete {record.ref}",))
     needed(place)  # what cannot be read is found before anything is done
     event = place.store.delete(model=name, version=number, because=because or "deleted by hand")
     files, size = collect(place)
-    told = f"{record.ref} is deleted; {plural(files, 'file')} ({size / 1e6:,.1f} MB) that nothing else needs removed"
+    removed = f"{plural(files, 'file')} ({size / 1e6:,.1f} MB) that nothing else needs removed"
+    told = f"{record.ref} is deleted; {SHARED if place.blobs.shared else removed}"
     data = {"model": name, "version": number, "event": event.seq, "files": files, "bytes": size}
     return Result(verb="models", data=data, lines=(("✓", told),), next=("ambidex models ls",))
 
 
 def collect(place: Place) -> tuple[int, int]:
-    """Remove every file that no version needs; returns how many, and their bytes.
+    """Remove every file that no version needs; returns how many, and their bytes. Nothing of a shared place.
 
     A bundle that is sealed but not registered yet loses its files too; whoever registers it puts them back
     (``bundle.seal.register``), since nothing is registered while this runs. Killed at any point, the next
     collection does the rest.
     """
     files = size = 0
+    if place.blobs.shared:
+        return 0, 0
     with place.store.still():
         for sha256 in _unneeded(place):
             size += place.blobs.remove(sha256)

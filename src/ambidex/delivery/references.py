@@ -60,7 +60,7 @@ def resolve(store: Store, reference: str, *, default: str | None = None) -> tupl
             "data.no-pointer",
             f"nothing is {name}@{which} at the moment",
             found=", ".join(carried) or f"{state.versions} versions, no pointer set",
-            do=f"ambidex promote {name}@{state.versions} --to live" if which == "live" else "ambidex models ls",
+            do=f"ambidex promote {name}@{state.newest} --to live" if which == "live" else "ambidex models ls",
         )
     return name, number
 

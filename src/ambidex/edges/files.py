@@ -176,6 +176,8 @@ class FileBlobs:
     b'abc'
     """
 
+    shared = False
+
     def __init__(self, folder: str | Path, hook: StepHook | None = None) -> None:
         self.folder = Path(folder)
         self._disk = Disk(hook)

@@ -32,6 +32,7 @@ class ObjectBlobs:
         url: ``s3://bucket/prefix``.
         endpoint: Address of the server where it is not Amazon's, e.g. ``https://minio.example:9000``.
         region: The bucket's region.
+        alone: Whether nobody else keeps files under this address.
         hook: Called before and after each request that changes the bucket.
 
     Raises:
@@ -40,14 +41,16 @@ class ObjectBlobs:
     """
 
     def __init__(
-        self, url: str, *, endpoint: str | None = None, region: str | None = None, hook: StepHook | None = None
-    ) -> None:
+        self, url: str, *, endpoint: str | None = None, region: str | None = None, alone: bool = False,
+        hook: StepHook | None = None,
+    ) -> None:  # fmt: skip
         try:
             from obstore.store import S3Store
         except ModuleNotFoundError as error:
             raise MissingExtra("obstore", "s3", "artifacts in a bucket") from error
         self.bucket, self._prefix = place_of(url)
         self._hook = hook
+        self.shared = not alone
         options: dict[str, Any] = {"region": region or "us-east-1"}
         if endpoint is not None:
             options |= {"endpoint": endpoint, "virtual_hosted_style_request": False}

@@ -65,8 +65,9 @@ def way_back(connection: Connection, state: ModelState, to: str, version: int | 
 
 
 def must_be_free(state: ModelState, version: int) -> None:
-    """No pointer names the version, nor does a rollback need it. Raises ``check.in-use``."""
-    held = [p for p in POINTERS if getattr(state, p) == version and p != "candidate"]
+    """No pointer names it, no rollback needs it, it is not the last one left. Raises ``check.in-use``."""
+    held = ["the only version left"] if state.versions - len(state.deleted) == 1 else []
+    held += [p for p in POINTERS if getattr(state, p) == version and p != "candidate"]
     if held:
         ref = f"{state.name}@{version}"
         raise Refused(
