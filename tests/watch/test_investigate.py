@@ -20,11 +20,13 @@ def house_of(folder: Path, cause: str, seed: int = 1, *, release: bool = False, 
     labelled = hour(folder / "run", cause, seed, **how)
     now = datetime.fromtimestamp(START + 60 * how.get("minutes", 60), UTC)
     began = START + 60 * (how.get("minutes", 60) - how.get("slow", 12))
-    store = SqlStore(folder / "meta.sqlite", clock=HandClock(datetime.fromtimestamp(began - 40, UTC)))
-    register(store)
-    if release:
-        judge(store, 1, at=datetime.fromtimestamp(began - 40, UTC))
-        promote(store, 1)
+    clock = HandClock(datetime.fromtimestamp(began - 86_400, UTC))
+    store = SqlStore(folder / "meta.sqlite", clock=clock)
+    for version in (1, 2) if release else (1,):
+        register(store)
+        judge(store, version, at=clock())
+        promote(store, version)
+        clock.advance(86_400 - 40)
     if labelled:
         writer = FrameWriter(folder / "log" / "churn" / "labels-1.frames")
         for at in labelled:
@@ -48,7 +50,7 @@ def test_what_was_injected_is_named(tmp_path: Path, cause: str) -> None:
     assert d["p99_ms"][1] > 1.5 * d["p99_ms"][0]
     assert d["evidence"] in ("strong", "some") and result.lines[0][0] == "■"
     if cause == "feature-code":
-        assert d["stage"] == "features" and d["event"]["version"] == 1
+        assert d["stage"] == "features" and d["event"]["version"] == 2
         assert result.next == ("ambidex rollback churn",) and d["evidence"] == "strong"
     if cause == "big-requests":
         assert any(a["name"] == "rows" for a in d["requests"])
@@ -62,6 +64,42 @@ def test_with_a_moment_and_without_history(tmp_path: Path) -> None:
     assert investigate(young, "churn").data["cause"] is None
     other = investigate(house, "price").data
     assert other["cause"] is None and "no server has kept" in other["because"]
+
+
+def watched(folder: Path, kind: str, level: str, released: bool) -> House:
+    """A page document as ``monitor`` writes it, with one alert an hour after, or with, the second release."""
+    house = house_of(folder, "nothing", release=True, minutes=6, slow=1)
+    moved = datetime.fromisoformat(house.store.events(verbs=("promote",))[-1].at)
+    since = (moved if released else datetime.fromtimestamp(moved.timestamp() + 3600, UTC)).isoformat()
+    alert = {"id": "a2-1", "kind": kind, "level": level, "text": "as told", "since": since, "muted": None}
+    alert |= {"slices": ["plan = gold"]} if kind == "slice" else {}
+    columns = [{"name": "age", "drifted": True}, {"name": "plan", "drifted": False}, {"name": "spend", "drifted": True}]
+    ranking = [
+        {"column": "spend", "sign": "worse"},
+        {"column": "plan", "sign": "worse"},
+        {"column": "age", "sign": "better"},
+    ]
+    page = {"version": 2, "alerts": [alert], "columns": columns, "ranking": ranking, "slices": []}
+    house.store.put_document("watch-page/churn", page)
+    return house
+
+
+@pytest.mark.parametrize(
+    ("kind", "level", "released", "told"),
+    [
+        ("drift", "info", True, ("inputs", "some", "ambidex monitor churn --ack a2-1")),
+        ("harm", "page", True, ("release", "some", "ambidex rollback churn")),
+        ("slice", "page", False, ("inputs", "weak", "ambidex retrain churn")),
+    ],
+)
+def test_a_release_explains_harm_and_never_inputs(
+    tmp_path: Path, kind: str, level: str, released: bool, told: Any
+) -> None:
+    result = investigate(watched(tmp_path, kind, level, released), "churn")
+    d = result.data
+    assert (d["kind"], d["evidence"], result.next[0]) == told
+    assert d["wrong"]["features"] == ["spend"] and (d["event"] is not None) == (told[0] == "release")
+    assert d["wrong"]["slice"] == ("plan = gold" if kind == "slice" else None)
 
 
 def test_moments_that_can_be_said() -> None:

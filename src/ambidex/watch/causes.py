@@ -69,7 +69,8 @@ def cause_of(facts: Facts, model: str) -> Cause | None:
     """The cause that the facts carry best; None where none is carried."""
     first = facts.stages[0]
     has = {a["name"]: a for a in facts.attributes}
-    release = facts.event is not None and facts.event["verb"] in ("promote", "rollback")
+    # A first version has none before it to go back to, nor to be slower than.
+    release = facts.event is not None and facts.event["verb"] == "promote" and facts.event.get("was") is not None
     if "cold" in has and facts.cold >= 0.5:
         return Cause(kind="cold-start", grade="strong", do="",
                      text="requests were answered by a version that had just been loaded")  # fmt: skip

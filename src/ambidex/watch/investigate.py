@@ -37,6 +37,8 @@ __all__ = ["House", "explain_row", "investigate", "since_of"]
 BACK_S = 6 * 3600.0
 """How far before the question is looked for what was ordinary; the same hours of the day before are taken too."""
 DAY_S = 86400.0
+HARM_KINDS = ("harm", "slice", "calibration", "rule:output", "level:")
+"""Kinds of alerts, or beginnings of them, that speak of how well rows are answered, not of the rows that come."""
 MOVES = ("promote", "rollback", "rollout", "register", "config", "serve")
 Lines = list[tuple[Mark, str]]
 
@@ -130,7 +132,8 @@ def _slow(house: House, model: str, minutes: Minutes, stretch: Stretch, wrong: d
         lines.append((" ", f"event     {event['text']}"))
     lines += _wrong_lines(wrong)
     command = f"ambidex {cause.do}" if cause and cause.do else f"ambidex monitor {model}"
-    if event is not None and event["verb"] == "promote" and cause and cause.kind in ("feature-code", "model"):
+    back = event is not None and event["verb"] == "promote" and event["was"] is not None
+    if back and cause and cause.kind in ("feature-code", "model"):
         command = f"ambidex rollback {model}"
     return Result(verb="investigate", data=data, lines=tuple(lines), next=(command,))
 
@@ -216,7 +219,8 @@ def _event(store: Store, model: str, began: float) -> dict[str, Any] | None:
     if not near:
         return None
     e = min(near, key=lambda e: (e.verb not in ("promote", "rollback"), abs(_second(e) - began)))
-    return {"seq": e.seq, "at": e.at, "verb": e.verb, "version": e.version, "text": _told(e)}
+    told = {"seq": e.seq, "at": e.at, "verb": e.verb, "version": e.version, "was": e.body.get("was")}
+    return {**told, "text": _told(e)}
 
 
 def _told(e: Event) -> str:
@@ -234,27 +238,26 @@ def _wrong(house: House, model: str, since: datetime | None) -> dict[str, Any] |
         return None
     first = min(alerts, key=lambda a: (a["level"] != "page", str(a["since"])))
     began = str(first["since"])
-    columns = [c["name"] for c in seen["columns"] if c.get("drifted")]
-    ranking = [r for r in seen.get("ranking") or [] if isinstance(r, Mapping)]
-    harmful = [str(r["name"]) for r in ranking if float(r.get("harm") or 0) > 0][:3]
-    slices = [s for s in seen.get("slices") or [] if isinstance(s, Mapping) and s.get("outcome") == "supported"]
+    drifted = [c["name"] for c in seen["columns"] if c.get("drifted")]
+    worse = [r["column"] for r in seen.get("ranking") or [] if r["sign"] == "worse"]
+    features = [n for n in worse if n in drifted][:3] or drifted[:3]
     second = _moment(began)
-    event = None if second is None else _event(house.store, model, second)
-    features = harmful or columns[:3]
-    version = seen.get("version")
-    cause = (
-        f"{event['text']} came with it" if event is not None
-        else f"the inputs moved: {', '.join(features)}" if features
-        else "unexplained"
-    )  # fmt: skip
-    back = event is not None and event["verb"] == "promote"
+    # Rows come as they come, whatever answers them: a release explains harm, never inputs that moved.
+    harmed = str(first["kind"]).startswith(HARM_KINDS)
+    event = None if second is None or not harmed else _event(house.store, model, second)
+    released = event is not None and event["verb"] == "promote" and event["was"] is not None
+    if released and event is not None:
+        cause, kind, grade = f"{event['text']} came with it", "release", "some"
+    elif features:
+        cause, kind, grade = f"the inputs moved: {', '.join(features)}", "inputs", "some" if not harmed else "weak"
+    else:
+        cause, kind, grade = "unexplained", None, "none"
+    acts = (f"ambidex rollback {model}",) if released else (f"ambidex retrain {model}",) if harmed else ()
     return {
-        "page": first["level"] == "page", "kind": "release" if event else "inputs" if features else None,
-        "since": began, "text": f"{model}@{version}: {first['text']}", "alerts": [a["id"] for a in alerts],
-        "features": features, "slice": slices[0].get("name") if slices else None, "event": event, "cause": cause,
-        "evidence": "strong" if event and features else "some" if event or features else "none",
-        "next": (f"ambidex rollback {model}" if back else f"ambidex retrain {model}",
-                 f"ambidex monitor {model} --ack {first['id']}"),
+        "page": first["level"] == "page", "kind": kind, "since": began, "cause": cause, "evidence": grade,
+        "text": f"{model}@{seen.get('version')}: {first['text']}", "alerts": [a["id"] for a in alerts],
+        "features": features, "slice": next((s for a in alerts for s in a.get("slices") or ()), None),
+        "event": event, "next": (*acts, f"ambidex monitor {model} --ack {first['id']}"),
     }  # fmt: skip
 
 
