@@ -154,8 +154,9 @@ def _lines(data: Mapping[str, Any], a: OpenBundle, b: OpenBundle) -> Lines:
     if newest is not None:
         left, right = newest["losses"]
         span = "" if newest["low"] is None else f" ({newest['low']:+.4f} to {newest['high']:+.4f})"
-        lines.append((" ", f"loss       {left:.4f} | {right:.4f} on the newest {newest['rows']:,} held-out rows, "
-                           f"difference {newest['difference']:+.4f}{span}"))  # fmt: skip
+        apart = f"{newest['difference']:+.4f}{span}".replace("-", "−")
+        text = f"loss       {left:.4f} | {right:.4f} on the newest {newest['rows']:,} held-out rows, difference {apart}"
+        lines.append((" ", text))
     if moved["decisions"] is None:
         lines.append(("▲", f"outputs    cannot be compared: {moved['why']}"))
     else:

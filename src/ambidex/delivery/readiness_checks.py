@@ -151,10 +151,8 @@ def staleness_known(s: Subject) -> Outcome:
     found = [_losses_on(bundle, s, rows) for bundle in (older, s.bundle)]
     e = paired_mean(found[0] - found[1], name="loss", alpha=s.gates.alpha)
     days = (datetime.fromisoformat(s.version.at) - datetime.fromisoformat(record.at)).total_seconds() / 86400
-    return True, (
-        f"{record.ref}, {days:.0f} days older, loses {e.value:+.4f} ({e.low:+.4f} to {e.high:+.4f}) more on the "
-        "newest held-out rows"
-    )
+    more = f"{e.value:+.4f} ({e.low:+.4f} to {e.high:+.4f})".replace("-", "−")
+    return True, f"{record.ref}, {days:.0f} days older, loses {more} more on the newest held-out rows"
 
 
 def not_simpler(s: Subject) -> Outcome:

@@ -28,8 +28,9 @@ def plan_answer(plan: RolloutPlan, path: Path, *, replaced: str, command: str) -
     """
     ref = f"{plan.model}@{plan.version}"
     last = datetime.fromisoformat(plan.dated) + timedelta(days=plan.deadline_days)
+    decide = "decides" if plan.shadow_days == 1 else "decide"
     headline = (
-        f"{ref}: {_days(plan.shadow_days)} of shadow decide with {plan.power:.0%} power if it is as good as "
+        f"{ref}: {_days(plan.shadow_days)} of shadow {decide} with {plan.power:.0%} power if it is as good as "
         f"@{plan.against}; the champion stays after {_days(plan.deadline_days)}"
     )
     who = "watch promotes it" if plan.decides == "watch" else "a person promotes it; watch only rolls back"
@@ -50,7 +51,7 @@ def plan_answer(plan: RolloutPlan, path: Path, *, replaced: str, command: str) -
         said = f"{path.name} held another plan, dated {replaced}; this one took its place."
         cautions.append(Caution("plan-replaced", said))
     if plan.shadow_days < SHORT_DAYS:
-        said = f"{_days(plan.shadow_days)} do not hold every weekday; a later start may see other units."
+        said = f"{_days(plan.shadow_days)} of shadow cannot hold every weekday; a later start may see other units."
         cautions.append(Caution("short-shadow", said))
     if plan.harm_units is None:
         cautions.append(
