@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import ipaddress
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -13,8 +12,8 @@ from typing import Any
 
 import uvicorn
 
-from ambidex.errors import EnvironmentProblem, UsageError
-from ambidex.serving.address import cannot_listen
+from ambidex.errors import EnvironmentProblem
+from ambidex.serving.address import address_of, cannot_listen
 from ambidex.ui import render
 from ambidex.ui.app import App
 from ambidex.ui.desk import Desk
@@ -58,7 +57,7 @@ def run(
     render.warm()
     desk = Desk(open_house, verbs)
     names = frozenset(getattr(open_house().settings.serving, "hosts", ()) or ())
-    family, public = _where(host, port)
+    family, _, public = address_of(host, port, tokens=True)  # whether there is one is asked below
     desk.warm()
     guard = Guard(lambda: desk.house().store, public, own_names(host) | names, port)
     if public and not any(t.revoked is None for t in guard.tokens()):
@@ -119,27 +118,6 @@ class _Server(uvicorn.Server):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def _where(host: str, port: int) -> tuple[socket.AddressFamily, bool]:
-    """Family of an address, and whether other machines reach it."""
-    if not 0 <= port <= 65535:
-        raise UsageError(
-            "usage.value",
-            f"there is no port {port}",
-            where="--port",
-            found="ports go from 0 to 65535",
-            do="--port 8377",
-        )
-    try:
-        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except (OSError, UnicodeError):
-        raise UsageError(
-            "usage.value", f"{host[:80]!r} is no address of this machine", where="--host", do="--host 127.0.0.1"
-        ) from None
-    found.sort(key=lambda entry: entry[0] != socket.AF_INET)
-    loopback = all(ipaddress.ip_address(str(entry[4][0]).partition("%")[0]).is_loopback for entry in found)
-    return found[0][0], not host or not loopback
 
 
 def _listen(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
