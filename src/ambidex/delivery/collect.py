@@ -25,7 +25,7 @@ def delete_version(place: Place, reference: str, *, because: str | None, dry_run
     if "@" not in reference:
         raise UsageError(
             "usage.value", f"which version of {reference}?", found="a model without a version",
-            do=f"ambidex models delete {reference}@1",
+            do="ambidex models ls",
         )  # fmt: skip
     name, number = resolve(place.store, reference, default="candidate")
     record = place.store.version(name, number)

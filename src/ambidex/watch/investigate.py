@@ -75,7 +75,7 @@ def since_of(text: str, now: datetime) -> datetime:
     except ValueError:
         raise UsageError(
             "usage.value", f"{text[:40]!r} is no moment", where="option --since",
-            found="14:30, 2h, 2026-11-24T14:30", do="say when it began, as 14:30 or 2h",
+            found="a moment reads as 14:30, 2h or 2026-11-24T14:30", do="--since 2h",
         ) from None  # fmt: skip
     return (found if found.tzinfo else found.astimezone()).astimezone(UTC)
 
