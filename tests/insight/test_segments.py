@@ -382,3 +382,13 @@ def test_no_types_in_noise_gradients_and_skewed_spend():
         # In a triangle the heaps overlap so far that the true centres give no more than .88.
         assert found >= 90 and own >= min(0.90, best - 0.01)
     print("verdicts", out)
+
+
+def test_rows_of_an_order_log_are_no_customers() -> None:
+    rng = np.random.default_rng(8)
+    days = (np.datetime64("2024-01-01") + rng.integers(0, 300, 900)).astype(str)
+    rows = {"customer_id": rng.integers(10_000, 10_200, 900), "date": days.tolist(), "paid": rng.gamma(2, 20, 900)}
+    found = {c.code: c.text for c in segments(pa.table(rows)).cautions}
+    assert "a row is no customer" in found["unit"] and "--unit customer_id --time date" in found["unit"]
+    once = {"customer_id": np.arange(900) + 10_000, "paid": rows["paid"], "age": rng.integers(18, 80, 900)}
+    assert "unit" not in {c.code for c in segments(pa.table(once)).cautions}

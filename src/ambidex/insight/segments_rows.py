@@ -106,6 +106,14 @@ def from_table(table: Table, *, unit: str | None, value: str | None) -> Rows:
     cautions = list(table.cautions)
     if left_out:
         cautions.append(("left-out", "not used: " + words.listing([f"{n} ({why})" for n, why in left_out[:8]])))
+    if unit is None and (repeated := _repeated_id(table, left_out)) is not None:
+        name, owners = repeated
+        times = [n for n, why in left_out if why == "time"]
+        log = f"--unit {name}" + (f" --time {times[0]}" if times else "")
+        cautions.append(
+            ("unit", f"`{name}` has {owners:,} values in {table.rows:,} rows, so a row is no customer: the groups are "
+                     f"of rows. For customers ask with {log}")
+        )  # fmt: skip
     holes = [f"{n} {int(np.isnan(v).sum()):,}" for n, v in columns.items() if v.dtype.kind == "f" and np.isnan(v).any()]
     if holes:
         cautions.append(("missing", f"cells without a number count as the column's median: {', '.join(holes[:6])}"))
@@ -200,3 +208,13 @@ def sample(count: int, most: int, seed: int) -> npt.NDArray[np.int64]:
 def taken(columns: Columns, rows: Sequence[int] | npt.NDArray[Any]) -> Columns:
     """The columns' rows."""
     return {n: v[rows] for n, v in columns.items()}
+
+
+def _repeated_id(table: Table, left_out: list[tuple[str, str]]) -> tuple[str, int] | None:
+    """A column of ids that come again in other rows, and how many there are."""
+    for name, why in left_out:
+        if why == "id":
+            facts = table.facts(name)
+            if 1 < facts.unique < 0.95 * (table.rows - facts.missing):
+                return name, facts.unique
+    return None
